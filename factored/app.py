@@ -1,0 +1,217 @@
+"""The composition root: Paste factories, and build(), the one place that joins the parts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from factored import settings as ini
+from factored.auth_tkt import TicketFormat
+from factored.clock import SystemClock
+from factored.gate import Gate
+from factored.hello import hello as hello_app
+from factored.interfaces import (
+    Clock,
+    ConfigurationError,
+    Environ,
+    FactoredError,
+    Scheme,
+    SchemeContext,
+    StartResponse,
+    WsgiApp,
+)
+from factored.proxy import SimpleProxy
+from factored.services.devices import Devices
+from factored.services.links import Links
+from factored.services.login import Login
+from factored.services.parts import (
+    make_key_ring,
+    make_stores,
+    make_ticket_secrets,
+    notices,
+    revoke_for_s,
+    scheme_factories,
+)
+from factored.services.revocation import RevocationList
+from factored.services.throttle import Throttle
+from factored.store import schema
+from factored.web import make_auth_app
+from factored.web.renderer import Pages
+from factored.web.site import Site
+
+log = logging.getLogger(__name__)
+
+NOT_STARTED = 3
+"""Exit status after bad settings: gunicorn stops at 3, at others it starts workers for ever."""
+
+
+def build(
+    given: Mapping[str, str],
+    downstream: WsgiApp | None = None,
+    *,
+    here: str | Path | None = None,
+    clock: Clock | None = None,
+) -> WsgiApp:
+    """ini strings, downstream -> the gate in front of it
+
+    For Python sites (Django, Flask) as for the Paste factories. Several gates may live in one
+    process; they share nothing.
+
+    :param given: the keys of docs/configuration.rst, as strings
+    :param downstream: the protected WSGI app; without one there are only the login pages
+    :param here: folder that relative file names start from; the current one if not given
+    :raises ConfigurationError: with all problems at once; nothing was started
+    """
+    clock = clock or SystemClock()
+    factories, problems = scheme_factories(given)
+    try:
+        settings = ini.parse(given, here=here)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *problems]) from None
+    parts = _collect(
+        problems,
+        lambda: make_stores(settings),
+        lambda: make_key_ring(settings, clock),
+        lambda: make_ticket_secrets(settings, clock),
+    )
+    stores, ring, secrets = parts
+    context = SchemeContext(users=stores.users, cipher=ring, clock=clock)
+    schemes: tuple[Scheme, ...] = tuple(factory(context) for factory in factories)
+    tickets = TicketFormat(
+        secrets, hashalg=settings.hashalg, schemes=[scheme.path for scheme in schemes]
+    )
+    revocations = RevocationList(
+        stores.revocations,
+        clock,
+        keep_s=revoke_for_s(settings),
+        housekeeping=[lambda: stores.attempts.prune(now_s=int(clock.now_s()))],
+    )
+    devices = Devices(stores.devices, ring, clock)
+    site = Site(
+        settings=settings,
+        schemes=schemes,
+        login=Login(
+            stores.users,
+            Throttle(stores.attempts, ring, clock),
+            devices,
+            revocations,
+            clock,
+            lifetime_s=settings.auth_timeout,
+            remember_s=settings.auth_remember_timeout,
+        ),
+        links=Links(stores.links, devices, ring, clock),
+        keys=ring,
+        tickets=tickets,
+        revocations=revocations,
+        pages=Pages([Path(__file__).parent / "web" / "templates"]),
+        schema_is_new=lambda: schema.revision(stores.database) == schema.HEAD,
+    )
+    for notice in notices(settings):
+        log.warning(notice)
+    return Gate(
+        settings,
+        downstream=downstream or nothing_here,
+        auth_app=make_auth_app(site),
+        tickets=tickets,
+        revocations=revocations,
+        clock=clock,
+    )
+
+
+def _collect(problems: list[str], *makers: Callable[[], Any]) -> list[Any]:
+    """problems so far, makers -> what they made; or one error with all that is wrong"""
+    made = []
+    for make in makers:
+        try:
+            made.append(make())
+        except ConfigurationError as error:
+            problems = [*problems, *error.problems]
+    if problems:
+        raise ConfigurationError(problems)
+    return made
+
+
+def nothing_here(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The downstream of an ``app`` without one: there are only login pages."""
+    body = b"You are signed in. There is no site behind these pages.\n"
+    start_response(
+        "404 Not Found",
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
+
+
+# -- Paste factories ------------------------------------------------------------------------------
+
+
+def app_factory(global_conf: Mapping[str, str], **local_conf: str) -> WsgiApp:
+    """``paste.app_factory``: login pages only, nothing behind them"""
+    return _from_paste(global_conf, local_conf, None)
+
+
+def filter_app_factory(app: WsgiApp, global_conf: Mapping[str, str], **local_conf: str) -> WsgiApp:
+    """``paste.filter_app_factory``: the gate in front of ``next``"""
+    return _from_paste(global_conf, local_conf, app)
+
+
+def filter_factory(
+    global_conf: Mapping[str, str], **local_conf: str
+) -> Callable[[WsgiApp], WsgiApp]:
+    """``paste.filter_factory``: the gate as part of a pipeline"""
+    return lambda app: _from_paste(global_conf, local_conf, app)
+
+
+def _from_paste(
+    global_conf: Mapping[str, str], local_conf: Mapping[str, str], app: WsgiApp | None
+) -> WsgiApp:
+    try:
+        return build(local_conf, app, here=global_conf.get("here"))
+    except ConfigurationError as error:
+        raise _not_started(global_conf, error) from None
+
+
+def _not_started(global_conf: Mapping[str, str], error: ConfigurationError) -> SystemExit:
+    """Says it without a traceback, under every server."""
+    sys.stderr.write(complaint(global_conf.get("__file__"), error) + "\n")
+    return SystemExit(NOT_STARTED)
+
+
+def complaint(source: str | None, error: FactoredError) -> str:
+    """ini file, error -> what an operator reads instead of a traceback"""
+    problems = getattr(error, "problems", None) or (str(error),)
+    return "\n".join(
+        [f"factored cannot start with {source or 'these settings'}:"]
+        + [f"  {problem}" for problem in problems]
+    )
+
+
+def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProxy:
+    """``paste.app_factory``: SimpleProxy in front of a site that is not WSGI"""
+    converters: dict[str, Callable[[str], Any]] = {
+        "server": ini.as_host_name,
+        "port": ini.whole_number(1, 65535),
+        "urlscheme": ini.one_of("http", "https"),
+        "connect_timeout": ini.whole_number(1, 3600),
+        "read_timeout": ini.whole_number(1, 86400),
+        "pool_size": ini.whole_number(1, 1000),
+        "ca_file": lambda text: str(Path(global_conf.get("here", ".")) / text),
+    }
+    values, problems = ini.convert_all(local_conf, converters)
+    problems += [f"{name}: is missing" for name in ("server",) if name not in local_conf]
+    if problems:
+        error = ConfigurationError([f"simpleproxy {problem}" for problem in problems])
+        raise _not_started(global_conf, error)
+    scheme = values.pop("urlscheme", "http")
+    for name in ("connect_timeout", "read_timeout"):
+        if name in values:
+            values[f"{name}_s"] = values.pop(name)
+    port = values.pop("port", 443 if scheme == "https" else 80)
+    return SimpleProxy(values.pop("server"), port, scheme, **values)
+
+
+def hello(global_conf: Mapping[str, str], **local_conf: str) -> WsgiApp:
+    """``paste.app_factory``: the demo downstream"""
+    return hello_app

@@ -1,0 +1,149 @@
+"""What the gate and the pages read from a WSGI environ, each fact decided in one function."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import quote, urlsplit
+
+from factored.interfaces import Environ
+
+UNIX_SOCKET = "unix"
+"""What stands for the client's address where the server gives none."""
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# The reserved characters that RFC 3986 section 3.3 allows in a path as they are.
+PATH_SAFE = "/-._~!$&'()*+,;=:@"
+
+
+def repair_path(environ: Environ) -> None:
+    """environ -> None; sets PATH_INFO to what PEP 3333 asks for
+
+    Paste's own server, the only one here that gives no raw target, hands over decoded text; its
+    bytes seen as latin-1 are what everybody else expects.
+    """
+    path = environ.get("PATH_INFO", "")
+    if path.isascii() or "REQUEST_URI" in environ or "RAW_URI" in environ:
+        return
+    try:
+        path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        environ["PATH_INFO"] = path.encode("utf-8", "replace").decode("latin-1")
+
+
+def is_utf8(wsgi_text: str) -> bool:
+    """PEP 3333 string -> whether its bytes are UTF-8"""
+    try:
+        wsgi_text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+def quoted(wsgi_path: str) -> str:
+    """PEP 3333 path -> the same as it stands in a URL"""
+    return quote(wsgi_path.encode("latin-1", "replace"), safe=PATH_SAFE)
+
+
+def raw_target(environ: Environ) -> str:
+    """environ -> path and query as the browser asked for them
+
+    The raw request target where the server gives it (REQUEST_URI, RAW_URI), the quoted path else.
+    """
+    raw = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "")
+    if "://" in raw.partition("?")[0]:
+        parts = urlsplit(raw)
+        raw = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if raw.startswith("/"):
+        return raw
+    path = quoted(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
+    query = environ.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path
+
+
+def canonical_host(host: str, scheme: str) -> str:
+    """Host header, scheme -> host in lower case, with the port only where it is not the default"""
+    default = ":443" if scheme == "https" else ":80"
+    return host.strip().lower().removesuffix(default)
+
+
+def host_of(url: str) -> str:
+    """``https://host:port`` -> its host as :func:`canonical_host` writes it"""
+    scheme, _, host = url.partition("://")
+    return canonical_host(host, scheme)
+
+
+def client_source(address: str) -> str:
+    """REMOTE_ADDR -> the network that attempts are counted for
+
+    IPv4 whole, IPv6 by /64 (one subscriber), mapped addresses as IPv4, unix sockets as one.
+    Source: PROMISES 7.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return UNIX_SOCKET
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return str(ipaddress.ip_network((parsed, 64), strict=False))
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
+
+
+class TrustedProxies:
+    """Puts right what a listed proxy tells about the client; from anybody else nothing is believed.
+
+    :param listed: networks, and ``unix`` for peers without an address
+    """
+
+    def __init__(self, listed: Sequence[IPNetwork | str]) -> None:
+        self._unix = UNIX_SOCKET in listed
+        self._networks = tuple(one for one in listed if not isinstance(one, str))
+
+    def __bool__(self) -> bool:
+        return self._unix or bool(self._networks)
+
+    def apply(self, environ: Environ) -> None:
+        """environ -> None; sets REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST from X-Forwarded-*
+
+        The client is the rightmost address of X-Forwarded-For that is not a listed proxy: what
+        stands left of it was sent by the client. An entry that is no address ends the search.
+        """
+        if not self._trusted(environ.get("REMOTE_ADDR", "")):
+            return
+        for entry in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            address = _address(entry)
+            if address is None:
+                break
+            environ["REMOTE_ADDR"] = address
+            if not self._trusted(address):
+                break
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        host = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip()
+        if host and host.isascii() and not set(host) & set(" \t/\\@?#<>\"'"):
+            environ["HTTP_HOST"] = host
+
+    def _trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return self._unix
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._networks)
+
+
+def _address(entry: str) -> str | None:
+    """One entry of X-Forwarded-For -> its address without port and brackets, or None"""
+    text = entry.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None

@@ -1,0 +1,332 @@
+"""The gate: WSGI middleware that lets good tickets through and sends everybody else to log in.
+
+It runs for every request of the protected site, so it is plain functions over the environ: no
+request object, no database, and no lock on the good path. What it cannot decide, it refuses.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from factored import cookies
+from factored import environ as env
+from factored.auth_tkt import (
+    NO_ADDRESS,
+    TicketCookie,
+    TicketFormat,
+    bound_address,
+    expires_at,
+    is_current,
+)
+from factored.interfaces import Clock, Environ, Revocations, StartResponse, Ticket, WsgiApp
+from factored.settings import Settings
+
+log = logging.getLogger(__name__)
+
+IDENTITY_KEYS = (
+    "HTTP_FACTORED_USER",
+    "HTTP_REMOTE_USER",
+    "HTTP_X_REMOTE_USER",
+    "HTTP_X_FORWARDED_USER",
+    "HTTP_X_AUTHENTICATED_USER",
+    "HTTP_X_AUTH_REQUEST_USER",
+    "REMOTE_USER",
+    "factored.identity",
+    "factored.ticket",
+    "factored.tickets",
+)
+"""What says who somebody is: only the gate may say so, so all copies go first, always."""
+
+MEMO_SIZE = 4096
+"""Verified tickets that are remembered; emptied when full. 600 bytes each."""
+
+MAX_CANDIDATES = 8
+"""Ticket cookies that are verified for one request; more of them is not a browser."""
+
+MAX_REFERRER = 2048
+"""Longer ways back are dropped, or the Location header itself is refused by servers."""
+
+PLAIN = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
+
+
+class Gate:
+    """WSGI middleware: ``(environ, start_response) -> body``.
+
+    :param downstream: the protected app
+    :param auth_app: the pages under base_auth_url
+    :param tickets: reads and, with reissue_time, renews tickets
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        downstream: WsgiApp,
+        auth_app: WsgiApp,
+        tickets: TicketFormat,
+        revocations: Revocations,
+        clock: Clock,
+    ) -> None:
+        self._downstream = downstream
+        self._auth_app = auth_app
+        self._tickets = tickets
+        self._revocations = revocations
+        self._now_s = clock.now_s
+        self._cookie = TicketCookie(settings)
+        self._cookie_name = settings.cookie_name
+        self._base = settings.base_auth_url
+        self._below_base = settings.base_auth_url + "/"
+        self._exempt = settings.excepted_paths
+        self._include_ip = settings.include_ip
+        self._absolute_timeout_s = settings.auth_absolute_timeout
+        self._reissue_s = settings.reissue_time
+        self._public_host = env.host_of(settings.public_url) if settings.public_url else None
+        self._proxies = env.TrustedProxies(settings.trusted_proxies)
+        self._memo: dict[tuple[str, str], Ticket] = {}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            app = self._decide(environ)
+        except Exception:
+            log.exception("the gate failed on a request, which was refused")
+            app = _page("500 Internal Server Error", "Something went wrong here, and was logged.")
+        return app(environ, start_response)
+
+    def close(self) -> None:
+        """-> None; ends what runs beside the requests, for tests and for reloading servers"""
+        self._revocations.stop()
+
+    def _decide(self, environ: Environ) -> WsgiApp:
+        """environ -> the app that answers: downstream, the auth app, or a refusal
+
+        The order is the design's: nothing is looked at before the client's copies of identity
+        are gone, and the auth app is reached with or without a ticket.
+        """
+        env.repair_path(environ)
+        for key in IDENTITY_KEYS:
+            environ.pop(key, None)
+        environ["factored.cookie_name"] = self._cookie_name
+        environ["factored.base_auth_url"] = self._base
+        if len(environ.get("HTTP_COOKIE", "")) > cookies.MAX_HEADER_BYTES:
+            return _page(
+                "431 Request Header Fields Too Large",
+                "The cookies of this site have grown too large: delete them and try again.",
+            )
+        if self._proxies:
+            self._proxies.apply(environ)
+        path = environ.get("PATH_INFO", "")
+        if self._public_host is not None and path != self._base + "/healthz":
+            scheme = environ.get("wsgi.url_scheme", "http")
+            if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
+                return _page("400 Bad Request", "This site is not served under that name.")
+        if path == self._base or path.startswith(self._below_base):
+            return self._auth(environ, path)
+        ticket = self._ticket(environ)
+        if ticket is not None:
+            user = ticket.user.encode().decode("latin-1")
+            environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
+            environ["factored.identity"] = ticket.user
+            environ["factored.ticket"] = ticket
+            if self._reissue_s is not None and self._due(ticket) and is_page_load(environ):
+                return self._reissuing(ticket, environ)
+            return self._downstream
+        if path in self._exempt and _sent_plainly(environ):
+            return self._downstream
+        if not self._revocations.ready:
+            return _page(
+                "503 Service Unavailable",
+                "Sign-in is not possible at the moment. Please try again in a few seconds.",
+                ("Retry-After", "5"),
+            )
+        return self._login_wanted(environ)
+
+    # -- tickets ----------------------------------------------------------------------------------
+
+    def _ticket(self, environ: Environ) -> Ticket | None:
+        """environ -> the ticket that counts: the newest of one user; of several users, none"""
+        good = self._good_tickets(environ)
+        if not good:
+            return None
+        newest = good[0]
+        for ticket in good[1:]:
+            if ticket.user != newest.user:
+                return None
+            if ticket.issued_at > newest.issued_at:
+                newest = ticket
+        return newest
+
+    def _good_tickets(self, environ: Environ) -> list[Ticket]:
+        """environ -> every good ticket among its cookies
+
+        Verifying is remembered, and nothing unverified is; age and revocation are looked at anew
+        each time.
+        """
+        header = environ.get("HTTP_COOKIE")
+        if not header:
+            return []
+        values = cookies.values(header, self._cookie_name)
+        if not values or not self._revocations.ready:
+            return []
+        address = self._address(environ)
+        good = []
+        for value in values[:MAX_CANDIDATES]:
+            ticket = self._memo.get((value, address))
+            if ticket is None:
+                ticket = self._tickets.parse(value, address)
+                if ticket is None:
+                    continue
+                if len(self._memo) >= MEMO_SIZE:
+                    self._memo.clear()
+                self._memo[value, address] = ticket
+            if is_current(
+                ticket, self._now_s(), self._absolute_timeout_s
+            ) and not self._revocations.revoked(ticket):
+                good.append(ticket)
+        return good
+
+    def _address(self, environ: Environ) -> str:
+        """environ -> the address that its tickets are bound to"""
+        return bound_address(environ.get("REMOTE_ADDR", "")) if self._include_ip else NO_ADDRESS
+
+    def _due(self, ticket: Ticket) -> bool:
+        """Whether a new ticket is due, and would end later than this one."""
+        now_s = self._now_s()
+        latest = ticket.login_at + self._absolute_timeout_s
+        return (
+            self._reissue_s is not None
+            and now_s - ticket.issued_at > self._reissue_s
+            and expires_at(ticket, self._absolute_timeout_s) < latest
+        )
+
+    def _reissuing(self, old: Ticket, environ: Environ) -> WsgiApp:
+        """ticket -> downstream, with the same login's renewed ticket set on its answer"""
+        now_s = int(self._now_s())
+        address = self._address(environ)
+        renewed = Ticket(
+            old.user, old.scheme, now_s, old.login_at, old.lifetime_s, old.remember,
+            old.ticket_id, old.series,
+        )  # fmt: skip
+        left_s = expires_at(renewed, self._absolute_timeout_s) - now_s
+        lines = self._cookie.set_lines(
+            self._tickets.issue(renewed, address),
+            environ.get("HTTP_HOST", ""),
+            max_age_s=left_s if old.remember else None,
+        )
+
+        def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                return start_response(
+                    status,
+                    [*_kept_private(headers), *(("Set-Cookie", line) for line in lines)],
+                    *([exc_info] if exc_info else []),
+                )
+
+            return self._downstream(environ, start)
+
+        return app
+
+    # -- not signed in ----------------------------------------------------------------------------
+
+    def _auth(self, environ: Environ, path: str) -> WsgiApp:
+        """environ, path -> the auth app, mounted at base_auth_url and told the good tickets"""
+        if not env.is_utf8(path):
+            return _page("400 Bad Request", "The address holds bytes that are not text.")
+        environ["factored.tickets"] = tuple(self._good_tickets(environ))
+        environ["factored.ticket"] = self._ticket(environ)
+        environ["factored.mount"] = environ.get("SCRIPT_NAME", "")
+        environ["SCRIPT_NAME"] = environ["factored.mount"] + self._base
+        environ["PATH_INFO"] = path[len(self._base) :]
+        return self._auth_app
+
+    def _login_wanted(self, environ: Environ) -> WsgiApp:
+        """environ -> 302 to the login for a page load, 401 for anything else
+
+        Location is relative: a host would have to come from the request. The way back has path
+        and query, never a host.
+        """
+        login_url = env.quoted(environ.get("SCRIPT_NAME", "")) + self._base
+        if is_page_load(environ):
+            target = env.raw_target(environ)
+            if len(target) <= MAX_REFERRER:
+                login_url += "?referrer=" + quote(target.encode("latin-1", "replace"), safe="/")
+            return _page(
+                "302 Found",
+                f'You are being sent to <a href="{html.escape(login_url)}">sign in</a>.',
+                ("Location", login_url),
+            )
+        if "html" in environ.get("HTTP_ACCEPT", ""):
+            return _page(
+                "401 Unauthorized",
+                f'Please <a href="{html.escape(login_url)}">sign in</a> first.',
+            )
+        body = {"error": "authentication_required", "login_url": login_url}
+        return _answer(
+            "401 Unauthorized",
+            json.dumps(body).encode(),
+            [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
+        )
+
+
+def is_page_load(environ: Environ) -> bool:
+    """environ -> whether a browser is about to show the answer as a page
+
+    GET or HEAD, Accept missing, ``*/*`` or naming html, not by script.
+    Source: Fetch Metadata Request Headers, section 2.3 (Sec-Fetch-Mode: navigate).
+    """
+    accept = environ.get("HTTP_ACCEPT", "").strip()
+    return (
+        environ.get("REQUEST_METHOD") in ("GET", "HEAD")
+        and (accept in ("", "*/*") or "html" in accept)
+        and environ.get("HTTP_X_REQUESTED_WITH", "").lower() != "xmlhttprequest"
+        and environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
+    )
+
+
+def _sent_plainly(environ: Environ) -> bool:
+    """Whether the raw target hides no slash: to a site ``/a%2Fb`` may not be ``/a/b``"""
+    path = env.raw_target(environ).partition("?")[0].lower()
+    return "%2f" not in path and "%5c" not in path
+
+
+def _kept_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """headers -> the same, saying that no shared cache may keep an answer with a ticket in it"""
+    said = ",".join(value for name, value in headers if name.lower() == "cache-control").lower()
+    if "no-store" in said or "private" in said:
+        return headers
+    kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
+    return [*kept, ("Cache-Control", "private")]
+
+
+def _page(status: str, text: str, *headers: tuple[str, str]) -> WsgiApp:
+    """status, HTML text -> app that answers with a short page"""
+    title = status.partition(" ")[2]
+    body = (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"</head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
+    )
+    return _answer(status, body.encode(), [*PLAIN, *headers])
+
+
+def _answer(status: str, body: bytes, headers: list[tuple[str, str]]) -> WsgiApp:
+    """status, body, headers -> app that gives this answer, and no body to HEAD"""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(
+            status,
+            [
+                *headers,
+                ("Content-Length", str(len(body))),
+                ("X-Content-Type-Options", "nosniff"),
+                ("X-Frame-Options", "DENY"),
+                ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("Referrer-Policy", "same-origin"),
+            ],
+        )
+        return [b""] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+    return app

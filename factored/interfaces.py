@@ -1,0 +1,397 @@
+"""The roles and the value types of factored: read this first.
+
+A request meets the gate, which lets a good :class:`Ticket` through and sends everybody else to the
+auth app. There a :class:`Scheme` verifies a response, the throttle having counted the attempt in an
+:class:`AttemptStore` first; the :class:`UserStore` remembers what was accepted, and a ticket is
+issued. All else hangs on these few shapes.
+
+Times are Unix seconds (``_at``) and seconds (``_s``), both as numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+class FactoredError(Exception):
+    """Base of every error that factored raises on purpose."""
+
+
+class ConfigurationError(FactoredError):
+    """The settings cannot be used: the operator's to mend.
+
+    :param problems: one sentence each, naming the key, the value and what is allowed
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class StoreError(FactoredError):
+    """The database did not answer, or not as it should: nobody is let in by it."""
+
+
+class UserExists(FactoredError):
+    """A user with this name, in this or another spelling, is there already."""
+
+
+class DecryptionError(FactoredError):
+    """A stored or presented value was not made by these keys for this purpose and place."""
+
+
+# -- value types -------------------------------------------------------------------------------
+
+
+class Verdict(enum.Enum):
+    """What came of an attempt; an expected outcome, never an exception."""
+
+    ACCEPTED = "accepted"
+    WRONG = "wrong"
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    LOCKED = "locked"
+    UNKNOWN_USER = "unknown_user"
+
+
+class AuthenticatorState(enum.Enum):
+    """PENDING has not shown a code yet and cannot log in; ACTIVE can."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """What a user holds, as the store keeps it.
+
+    ``secret`` is ciphertext bound to ``id``; ``last_step`` the last accepted TOTP step, or -1;
+    ``needs_renewal`` marks a secret that is shorter than today's.
+    """
+
+    id: str
+    user_id: int
+    scheme: str
+    label: str
+    secret: str = field(repr=False)
+    state: AuthenticatorState
+    created_at: int
+    confirmed_at: int | None = None
+    last_used_at: int | None = None
+    last_step: int = -1
+    needs_renewal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored: ``username`` goes downstream, ``username_key`` finds him.
+
+    ``ticket_series`` stands in each of his tickets; revoking it ends them all.
+    """
+
+    id: int
+    username: str
+    username_key: str
+    ticket_series: str = field(repr=False)
+    created_at: int
+    disabled_at: int | None = None
+    authenticators: tuple[Authenticator, ...] = ()
+
+    def active(self, scheme: str) -> tuple[Authenticator, ...]:
+        """scheme path -> the authenticators that may log in by it; none while disabled"""
+        if self.disabled_at is not None:
+            return ()
+        return tuple(
+            one
+            for one in self.authenticators
+            if one.scheme == scheme and one.state is AuthenticatorState.ACTIVE
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A verified login. ``scheme`` is the path of the scheme that was proven (``ga``, ``em``)."""
+
+    user: str
+    scheme: str
+    issued_at: int
+    login_at: int
+    lifetime_s: int
+    remember: bool
+    ticket_id: str = field(repr=False)
+    series: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a scheme sent to a user and now waits for; TOTP sends nothing and has none."""
+
+    id: str
+    ends_at: int
+    sent_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A browser that logged in as this user before: it has a throttle budget of its own."""
+
+    id: str
+    user_id: int
+    created_at: int
+    last_used_at: int
+    user_agent: str
+
+
+class LinkKind(enum.Enum):
+    """What the one press of a one-time link does."""
+
+    UNLOCK = "unlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A one-time link; only a keyed hash of its token is stored."""
+
+    id: int
+    kind: LinkKind
+    user_id: int
+    username: str
+    ends_at: int
+    return_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``count`` attempts in any ``window_s`` seconds."""
+
+    count: int
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One bucket that an attempt is counted in, with the limits that hold for it."""
+
+    bucket: str
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that was counted, so that a success can take its own count back."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An attempt that was not counted and must not be evaluated: ``bucket`` is full."""
+
+    bucket: str
+    retry_after_s: int
+
+
+# -- roles -------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The only source of the time."""
+
+    def now_s(self) -> float:
+        """-> Unix time, seconds"""
+
+    def monotonic_s(self) -> float:
+        """-> seconds since an unknown moment; never goes back"""
+
+
+class Scheme(Protocol):
+    """One way to prove that it is you: ``(user, response) -> Verdict``.
+
+    An entry point of the group ``factored.schemes`` names a factory, ``SchemeContext -> Scheme``;
+    the name of the entry point is what ``supported_auth_schemes`` lists.
+    """
+
+    name: str
+    """As listed in supported_auth_schemes, and shown in the chooser: ``Google Auth``."""
+    path: str
+    """URL segment under base_auth_url and token in the ticket, ``[a-z]+``: ``ga``."""
+    budget: str
+    """Which throttle budgets its attempts are counted in: ``totp``."""
+    title: str
+    """Heading of its pages."""
+    code_label: str
+    """Label of the one field of its code page."""
+    code_desc: str
+    """One sentence that says where the code comes from."""
+
+    def normalise(self, text: str) -> str | None:
+        """what was typed -> the response, or None: it cannot be one and is not evaluated"""
+
+    def verify(self, user: User | None, response: str) -> Verdict:
+        """user or None, normalised response -> Verdict
+
+        Called after the throttle has counted the attempt. Takes as long for None (no such user)
+        as for a user, and answers UNKNOWN_USER. Accepting burns the response in the same move:
+        of two parallel calls with one response at most one is ACCEPTED.
+
+        :raises StoreError: the store did not answer
+        """
+
+
+class Cipher(Protocol):
+    """Encryption of stored secrets; implemented by :class:`factored.keys.KeyRing`."""
+
+    def encrypt(self, purpose: str, plaintext: str, *, bound_to: str) -> str:
+        """purpose, plaintext, place -> ciphertext as ASCII text, of use in that place only"""
+
+    def decrypt(self, purpose: str, ciphertext: str, *, bound_to: str) -> str:
+        """the reverse of :meth:`encrypt`
+
+        :raises DecryptionError: other keys, another purpose or another place; or damaged
+        """
+
+
+class UserStore(Protocol):
+    """Users and their authenticators. Each method is one short transaction."""
+
+    def find(self, username_key: str) -> User | None:
+        """username_key -> User with all authenticators, or None"""
+
+    def get(self, user_id: int) -> User | None:
+        """user id -> User with all authenticators, or None"""
+
+    def add(
+        self,
+        username: str,
+        username_key: str,
+        *,
+        ticket_series: str,
+        now_s: int,
+        authenticator: Callable[[int], Authenticator] | None = None,
+    ) -> User:
+        """names -> the User made, with the authenticator that the callable makes for its id
+
+        :raises UserExists: the key is taken; nothing was changed
+        """
+
+    def remove(self, user_id: int, *, revoke_for_s: int) -> bool:
+        """user id -> whether there was one; its series is revoked in the same transaction"""
+
+    def each(self) -> Iterator[User]:
+        """-> every user with its authenticators, by name; read in pages, no transaction held"""
+
+    def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
+        """authenticator, TOTP step -> whether this call was the first to use that step
+
+        True moves ``last_step`` forward to it; an equal or an older step is False.
+        """
+
+    def lower_steps(self, user_id: int, step: int) -> int:
+        """user id, present step -> how many authenticators stood in the future and now do not"""
+
+
+class DeviceStore(Protocol):
+    """Known devices."""
+
+    def add(self, device: Device) -> None:
+        """device -> None"""
+
+    def find(self, device_id: str, user_id: int) -> Device | None:
+        """device id, user id -> Device, or None: unknown, forgotten, or somebody else's"""
+
+    def touch(self, device_id: str, *, now_s: int) -> None:
+        """device id -> None; sets when it was last used"""
+
+
+class LinkStore(Protocol):
+    """One-time links."""
+
+    def add(
+        self, kind: LinkKind, user_id: int, token_hash: str, *, now_s: int, ends_at: int
+    ) -> None:
+        """kind, user, keyed hash of the token -> None"""
+
+    def find(self, token_hashes: Sequence[str], *, now_s: int) -> Link | None:
+        """the token's hash under each key -> Link if it is unspent and not over, else None"""
+
+    def spend(self, link_id: int, *, now_s: int) -> bool:
+        """link id -> whether this call was the one that spent it"""
+
+
+class AttemptStore(Protocol):
+    """Attempts, counted so that none is lost and none too many gets through."""
+
+    def count(self, charges: Sequence[Charge], *, now_s: int) -> Attempt | Refusal:
+        """charges -> Attempt counted in every bucket, or Refusal counted in none
+
+        Exact under any parallelism, over processes and nodes.
+
+        :raises StoreError: the store did not answer; the attempt must not be evaluated
+        """
+
+    def forgive(self, attempt: Attempt, *, clear: Sequence[str] = ()) -> None:
+        """attempt -> None; takes its own count back, and empties the buckets in ``clear``"""
+
+    def stamps(self, buckets: Sequence[str], *, now_s: int) -> dict[str, list[int]]:
+        """buckets -> when each was charged, oldest first; empty ones are missing"""
+
+    def prune(self, *, now_s: int) -> int:
+        """-> how many attempts older than every window were deleted"""
+
+
+class RevocationStore(Protocol):
+    """Revoked ticket ids and ticket series, by the store's own clock."""
+
+    def add(self, values: Sequence[str], *, for_s: int) -> None:
+        """ticket ids or series, seconds -> None; commits before it returns"""
+
+    def read(self, since: int | None) -> tuple[int, list[str]]:
+        """store time or None -> (store time now, values revoked since, or all that still count)"""
+
+    def prune(self) -> int:
+        """-> how many that have ended were deleted"""
+
+
+class Revocations(Protocol):
+    """What the gate asks on every request: answers from memory, never from the database."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process has read the revocations once; until then no ticket is good."""
+
+    def revoked(self, ticket: Ticket) -> bool:
+        """ticket -> whether its id or its series was revoked"""
+
+    def revoke(self, *values: str) -> None:
+        """ticket ids or series -> None; they hold here at once, elsewhere within 5 s
+
+        :raises StoreError: it could not be written
+        """
+
+    def stop(self) -> None:
+        """-> None; ends the thread that keeps this process up to date"""
+
+
+class Finder(Protocol):
+    """May a name without an account have one? Used for names that the store does not know."""
+
+    def find(self, username: str) -> str | None:
+        """name -> the canonical address it may have an account under, or None"""
+
+
+@dataclass(frozen=True)
+class SchemeContext:
+    """All that a scheme's factory is handed; later releases only add fields."""
+
+    users: UserStore
+    cipher: Cipher
+    clock: Clock

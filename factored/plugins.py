@@ -1,0 +1,30 @@
+"""Entry-point look-up; keeps no state."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from factored.interfaces import ConfigurationError
+
+
+def names(group: str) -> list[str]:
+    """entry-point group -> the names installed in it, sorted"""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def load(group: str, name: str) -> Any:
+    """group, name -> the object that the entry point names
+
+    :raises ConfigurationError: not installed, installed twice, or it cannot be imported
+    """
+    found = {point.value: point for point in entry_points(group=group, name=name)}
+    if not found:
+        installed = ", ".join(names(group)) or "nothing"
+        raise ConfigurationError([f"{name!r} is not installed; {group} offers: {installed}"])
+    if len(found) > 1:
+        raise ConfigurationError([f"{name!r} is offered twice: {' and '.join(sorted(found))}"])
+    try:
+        return next(iter(found.values())).load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError([f"{name!r} cannot be loaded: {error}"]) from error

@@ -1,0 +1,1 @@
+"""One way to prove that it is you in each file."""

@@ -1,0 +1,90 @@
+"""An ini file -> the settings of its section that uses egg:factored#main."""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paste.deploy.loadwsgi import ConfigLoader
+
+from factored.interfaces import FactoredError
+
+USES = ("egg:factored", "egg:factored#main")
+
+NOT_SETTINGS = ("use", "next", "filter-with", "require")
+"""What PasteDeploy keeps for itself in a section."""
+
+
+class IniError(FactoredError):
+    """The ini file cannot be used; one sentence says why."""
+
+
+@dataclass(frozen=True)
+class Ini:
+    """The settings of one section, and where they come from."""
+
+    path: Path
+    section: str
+    given: dict[str, str] = field(repr=False)
+
+    @property
+    def here(self) -> Path:
+        return self.path.parent
+
+
+def read(uri: str) -> Ini:
+    """``x.ini`` or ``x.ini#section`` -> Ini; reads what PasteDeploy would, and starts nothing
+
+    :raises IniError: no such file, not an ini file, or no one section of ours
+    """
+    name, _, wanted = uri.partition("#")
+    path = Path(name).absolute()
+    try:
+        parser = ConfigLoader(str(path)).parser
+        section = _section(path.name, parser, wanted)
+        return Ini(path, section, _settings(parser, section))
+    except FileNotFoundError:
+        raise IniError(f"{name} is not there") from None
+    except OSError as error:
+        raise IniError(f"{name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise IniError(f"{name} is not a text file in UTF-8") from None
+    except configparser.Error as error:
+        raise IniError(f"{name}: {' '.join(str(error).split())}") from None
+
+
+def _section(name: str, parser: configparser.ConfigParser, wanted: str) -> str:
+    ours = [
+        section
+        for section in parser.sections()
+        if parser.get(section, "use", raw=True, fallback="").strip() in USES
+    ]
+    if wanted:
+        named = [one for one in ours if one == wanted or one.partition(":")[2].strip() == wanted]
+        if not named:
+            raise IniError(
+                f"{name} has no section {wanted!r} that uses egg:factored#main; "
+                f"it has: {', '.join(ours) or 'none'}"
+            )
+        return named[0]
+    if not ours:
+        raise IniError(f"{name} has no section that uses egg:factored#main")
+    if len(ours) > 1:
+        choices = " or ".join(f"{name}#{one.partition(':')[2].strip()}" for one in ours)
+        raise IniError(f"{name} has several sections that use egg:factored#main; say {choices}")
+    return ours[0]
+
+
+def _settings(parser: configparser.ConfigParser, section: str) -> dict[str, str]:
+    """Option by option as PasteDeploy does: defaults are not settings, ``get x = y`` reads one."""
+    defaults = dict(parser.defaults())
+    values = {}
+    for option in parser.options(section):
+        if option in defaults or option in NOT_SETTINGS or option.startswith("set "):
+            continue
+        text = parser.get(section, option)
+        if option.startswith("get "):
+            option, text = option[4:].strip(), defaults.get(text, "")
+        values[option] = text
+    return values

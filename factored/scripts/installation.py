@@ -1,0 +1,217 @@
+"""``factored init``, ``factored check`` and ``factored keys ...``: what a site stands on."""
+
+from __future__ import annotations
+
+import argparse
+import smtplib
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from factored import codes, keys
+from factored.clock import SystemClock
+from factored.interfaces import ConfigurationError, FactoredError
+from factored.scripts import output
+from factored.scripts.inifile import Ini
+from factored.services.parts import (
+    Stores,
+    make_key_ring,
+    make_stores,
+    make_ticket_secrets,
+    notices,
+    scheme_factories,
+)
+from factored.settings import Settings, as_bool, parse
+from factored.store import schema
+
+RELEASED_AT = 1795305600
+"""2026-11-22: a clock that says less is wrong for certain."""
+
+MAIL_TIMEOUT_S = 5
+
+
+def init(args: argparse.Namespace, ini: Ini) -> int:
+    """Makes what is missing and upgrades what is old; changes nothing that is as it should be."""
+    settings = parse(ini.given, here=ini.here, require_files=False)
+    stores = make_stores(settings, require_files=False)
+    _refuse_lost_key_file(settings, stores)
+    for path in (settings.key_file, settings.ticket_secret_file):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if keys.create_file(path, codes.new_key()):
+                output.say(f"made {path}: back it up, apart from the database")
+    schema.upgrade(stores.database)
+    if args.json:
+        output.document(
+            {
+                "database": stores.database.url,
+                "revision": schema.revision(stores.database),
+                "adopted": 0,
+            }
+        )
+    else:
+        output.say(f"{stores.database.url} is at revision {schema.HEAD}")
+    return 0
+
+
+def _refuse_lost_key_file(settings: Settings, stores: Stores) -> None:
+    """A new key file would hide that the old one is needed to read what is in the database."""
+    if settings.key_file.exists() or schema.revision(stores.database) is None:
+        return
+    if next(stores.users.each(), None) is not None:
+        raise ConfigurationError(
+            [
+                f"key_file: {settings.key_file} is not there, and the database holds users whose "
+                "secrets only it can read; put it back from a backup"
+            ]
+        )
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+
+def keys_add(args: argparse.Namespace, ini: Ini) -> int:
+    return _rotate(
+        args, ini, lambda path: keys.add_key(path, codes.new_key()),
+        "has a new key in second place; when every node has it: factored keys promote",
+    )  # fmt: skip
+
+
+def keys_promote(args: argparse.Namespace, ini: Ini) -> int:
+    return _rotate(args, ini, keys.promote_key, "signs with the newest key now")
+
+
+def _rotate(args: argparse.Namespace, ini: Ini, change: Callable[[Path], None], done: str) -> int:
+    """One step of a rotation, on one file; running processes follow within 5 s."""
+    settings = parse(ini.given, here=ini.here)
+    files = {"key_file": settings.key_file, "auth_tkt.secret_file": settings.ticket_secret_file}
+    path = files[args.of]
+    if path is None:
+        raise ConfigurationError(
+            ["auth_tkt.secret_file: is not set; auth_tkt.secret is rotated by hand in the ini"]
+        )
+    try:
+        change(path)
+    except ValueError as error:
+        raise ConfigurationError([f"{args.of}: {path}: {error}"]) from error
+    if args.json:
+        output.document({"file": str(path), "of": args.of})
+    else:
+        output.say(f"{path} {done}")
+    return 0
+
+
+# -- check ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, whether it is well, and what to do if not."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def check(args: argparse.Namespace, ini: Ini) -> int:
+    """Looks at everything and changes nothing; exit status 1 if something is not well."""
+    checks = list(_checks(ini))
+    ok = all(one.ok for one in checks)
+    if args.json:
+        output.document({"ok": ok, "checks": [asdict(one) for one in checks]})
+    else:
+        for one in checks:
+            output.result(f"{'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}")
+    return 0 if ok else 1
+
+
+def _checks(ini: Ini) -> list[Check]:
+    try:
+        settings = parse(ini.given, here=ini.here, require_files=False)
+    except ConfigurationError as error:
+        return [Check("settings", False, text) for text in error.problems]
+    found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
+    found += [Check("settings", False, text) for text in scheme_factories(ini.given)[1]]
+    found += [Check("notice", True, text) for text in notices(settings)]
+    clock = SystemClock()
+    found += [
+        _try("database", lambda: _database(settings)),
+        _try("schema", lambda: _schema(settings)),
+        _try("key_file", lambda: _key_file(settings, make_key_ring, settings.key_file)),
+    ]
+    if settings.ticket_secret_file is not None:
+        path = settings.ticket_secret_file
+        found.append(
+            _try("auth_tkt.secret_file", lambda: _key_file(settings, make_ticket_secrets, path))
+        )
+    found.append(_try("mail", lambda: _mail(settings.mail)))
+    found.append(_try("clock", lambda: _clock(clock.now_s())))
+    return found
+
+
+def _try(name: str, look: Callable[[], str]) -> Check:
+    """A check is well if it does not raise; what it raises says what to do."""
+    try:
+        return Check(name, True, look())
+    except FactoredError as error:
+        text = "; ".join(getattr(error, "problems", ()) or [str(error)])
+        return Check(name, False, text.removeprefix(f"{name}: "))
+
+
+def _database(settings: Settings) -> str:
+    database = make_stores(settings).database
+    schema.revision(database)
+    return f"{database.url} answers"
+
+
+def _schema(settings: Settings) -> str:
+    revision = schema.revision(make_stores(settings).database)
+    if revision != schema.HEAD:
+        raise FactoredError(f"is {revision}, not {schema.HEAD}: run `factored init`")
+    return f"is {revision}, the newest"
+
+
+def _key_file(
+    settings: Settings, read: Callable[[Settings, SystemClock], object], path: Path
+) -> str:
+    read(settings, SystemClock())
+    mode = path.stat().st_mode & 0o077
+    if mode:
+        raise FactoredError(f"{path} can be read by others: chmod 600 {path}")
+    return f"{path} is there, for its owner alone"
+
+
+def _mail(mail: Mapping[str, str]) -> str:
+    """Says hello to the mail server, with its certificate checked, and sends nothing."""
+    host = mail.get("mail.host", "")
+    if not host:
+        return "mail.host is not set; nothing here sends mail yet"
+    if host == "debug":
+        return "mails go to the console"
+    try:
+        port = int(mail.get("mail.port", "25"))
+        if as_bool(mail.get("mail.ssl", "false")):
+            context = ssl.create_default_context()
+            with smtplib.SMTP_SSL(host, port, timeout=MAIL_TIMEOUT_S, context=context) as server:
+                server.noop()
+            return f"{host}:{port} answers over TLS"
+        with smtplib.SMTP(host, port, timeout=MAIL_TIMEOUT_S) as server:
+            server.ehlo()
+            if as_bool(mail.get("mail.tls", "false")):
+                server.starttls(context=ssl.create_default_context())
+                return f"{host}:{port} answers over TLS"
+        if host in ("localhost", "127.0.0.1", "::1"):
+            return f"{host}:{port} answers"
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        raise FactoredError(f"{host} cannot be used: {error}") from error
+    raise FactoredError(f"{host}:{port} would get mails in clear text: set mail.tls = true")
+
+
+def _clock(now_s: float) -> str:
+    """TOTP codes are right for about a minute, so a wrong clock shuts everybody out."""
+    if now_s < RELEASED_AT:
+        raise FactoredError("is in the past: set up time synchronisation (NTP)")
+    shown = datetime.fromtimestamp(now_s, timezone.utc).isoformat(timespec="seconds")
+    return f"says {shown}; keep it right by NTP, codes depend on it"

@@ -1,0 +1,159 @@
+"""The ``factored`` command, and the names of 1.x as short forms of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from factored import __version__
+from factored.interfaces import FactoredError, UserExists
+from factored.names import BadName
+from factored.scripts import inifile, installation, output, users
+from factored.services.users import NoSuchUser
+
+DONE, FAILED, USAGE, NO_SUCH_USER, EXISTS = range(5)
+"""Exit statuses; argparse itself ends with USAGE."""
+
+EXAMPLES = """\
+examples:
+  factored init production.ini                               make the database and the key files
+  factored user add production.ini --username=al@example.com show a QR code to enrol al
+  factored check production.ini                              is everything well?
+
+INI may name the section too: production.ini#secure. Exit: 0 done, 1 failed, 2 usage,
+3 no such user, 4 exists already."""
+
+Command = Callable[[argparse.Namespace, inifile.Ini], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """command line -> exit status"""
+    args = _parser().parse_args(argv)
+    try:
+        command: Command = args.command
+        return command(args, inifile.read(args.ini))
+    except NoSuchUser as error:
+        return _failed(error, NO_SUCH_USER)
+    except UserExists as error:
+        return _failed(f"{str(error)!r} is a user already, perhaps in another spelling", EXISTS)
+    except BadName as error:
+        return _failed(error, FAILED)
+    except FactoredError as error:
+        return _failed("\n".join(getattr(error, "problems", ()) or [str(error)]), FAILED)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}", FAILED)
+    except KeyboardInterrupt:
+        return _failed("interrupted", FAILED)
+
+
+def _failed(reason: object, status: int) -> int:
+    output.say(f"factored: {reason}")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="factored",
+        description="Another factor of authentication in front of a web application.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"factored {__version__}")
+    top = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    _verb(top, "init", installation.init, "make or upgrade the database, make missing key files")
+    _verb(top, "check", installation.check, "look at settings, database, keys, mail and clock")
+
+    user = _group(top, "user", "users: add, remove, list, show, unlock")
+    verb = _user_verb(user, "add", users.add, "create a user and show a QR code to enrol")
+    verb.add_argument(
+        "--qr", metavar="FILE", type=_picture, help="write the QR code to .png or .svg"
+    )
+    _user_verb(user, "remove", users.remove, "remove a user and end the open tickets")
+    _verb(user, "list", users.list_all, "print every user name")
+    verb = _user_verb(user, "show", users.show, "print what is known of a user")
+    verb.add_argument("--show-secret", action="store_true", help="print the TOTP secret too")
+    _user_verb(user, "unlock", users.unlock, "print a one-time link that makes a browser known")
+
+    key = _group(top, "keys", "rotate keys in two steps: add, then promote")
+    for name, command, text in (
+        ("add", installation.keys_add, "put a new key in second place, where it verifies only"),
+        ("promote", installation.keys_promote, "let the added key sign from now on"),
+    ):
+        verb = _verb(key, name, command, text)
+        verb.add_argument(
+            "--of", choices=("key_file", "auth_tkt.secret_file"), default="key_file",
+            help="which key list (default: key_file)",
+        )  # fmt: skip
+    return parser
+
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _group(parent: Subparsers, name: str, text: str) -> Subparsers:
+    group = parent.add_parser(name, help=text, description=text)
+    return group.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+
+def _verb(parent: Subparsers, name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    verb = parent.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  {_example(parent, name)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    verb.add_argument("ini", metavar="INI", help="the ini file, or FILE#SECTION")
+    verb.add_argument("--json", action="store_true", help="print one JSON document")
+    verb.set_defaults(command=command)
+    return verb
+
+
+def _user_verb(
+    parent: Subparsers, name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    verb = _verb(parent, name, command, text)
+    verb.add_argument("--username", required=True, metavar="NAME")
+    verb.epilog = f"{verb.epilog} --username=al@example.com"
+    return verb
+
+
+def _example(parent: Subparsers, name: str) -> str:
+    return f"{parent._prog_prefix} {name} production.ini"
+
+
+def _picture(text: str) -> str:
+    if not text.lower().endswith((".png", ".svg")):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .png or .svg")
+    return text
+
+
+def _short(*words: str) -> int:
+    return main([*words, *sys.argv[1:]])
+
+
+def initializedb() -> int:
+    """``initializedb INI`` of 1.x -> ``factored init INI``"""
+    return _short("init")
+
+
+def adduser() -> int:
+    """``adduser INI --username=U`` of 1.x -> ``factored user add``"""
+    return _short("user", "add")
+
+
+def removeuser() -> int:
+    """``removeuser INI --username=U`` of 1.x -> ``factored user remove``"""
+    return _short("user", "remove")
+
+
+def listusers() -> int:
+    """``listusers INI`` of 1.x -> ``factored user list``"""
+    return _short("user", "list")
+
+
+def listuserinfo() -> int:
+    """``listuserinfo INI --username=U`` of 1.x -> ``factored user show``"""
+    return _short("user", "show")

@@ -1,0 +1,29 @@
+"""What commands print: results on stdout, messages on stderr, one JSON document on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import segno
+
+
+def say(text: str) -> None:
+    """a message for the person at the terminal -> stderr"""
+    print(text, file=sys.stderr)
+
+
+def result(text: str) -> None:
+    """what was asked for -> stdout"""
+    print(text)
+
+
+def document(value: Any) -> None:
+    """the one JSON document of ``--json`` -> stdout"""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def qr_in_terminal(uri: str) -> None:
+    """otpauth URI -> a QR code of block characters on stdout"""
+    segno.make(uri, error="m", micro=False).terminal(out=sys.stdout, compact=True)

@@ -1,0 +1,1 @@
+"""Decisions: log in, throttle, enrol, unlock, revoke; no HTTP and no SQL here."""

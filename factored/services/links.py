@@ -1,0 +1,34 @@
+"""One-time links: looked at as often as one likes, pressed once."""
+
+from __future__ import annotations
+
+from factored.interfaces import Clock, Link, LinkStore
+from factored.keys import LINK, KeyRing
+from factored.services import audit
+from factored.services.devices import DeviceCookie, Devices
+
+
+class Links:
+    """Finds links by their token, and presses them."""
+
+    def __init__(self, links: LinkStore, devices: Devices, keys: KeyRing, clock: Clock) -> None:
+        self._links = links
+        self._devices = devices
+        self._keys = keys
+        self._clock = clock
+
+    def look(self, token: str) -> Link | None:
+        """token -> its Link if it can still be pressed; changes nothing"""
+        return self._links.find(self._keys.macs(LINK, token), now_s=int(self._clock.now_s()))
+
+    def unlock(self, link: Link, *, user_agent: str, source: str) -> DeviceCookie | None:
+        """an unlock link -> the cookie that makes this browser a known device, or None: spent
+
+        Of two presses at once, one gets a cookie.
+        """
+        if not self._links.spend(link.id, now_s=int(self._clock.now_s())):
+            return None
+        audit.record(
+            "unlock", result="success", user=link.username, source=source, reason="link pressed"
+        )
+        return self._devices.enlist(link.user_id, user_agent)

@@ -1,0 +1,143 @@
+"""The one place where an attempt becomes a ticket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factored import names
+from factored.codes import new_id
+from factored.environ import client_source
+from factored.interfaces import (
+    Clock,
+    Refusal,
+    Revocations,
+    Scheme,
+    Ticket,
+    User,
+    UserStore,
+    Verdict,
+)
+from factored.services import audit
+from factored.services.devices import DeviceCookie, Devices
+from factored.services.throttle import Counted, Throttle
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Who asks: address and User-Agent as sent, its device cookie, the good tickets it showed."""
+
+    address: str
+    user_agent: str = ""
+    device_cookie: str = ""
+    tickets: tuple[Ticket, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a login; a ticket and a device cookie if, and only if, it was ACCEPTED."""
+
+    verdict: Verdict
+    retry_after_s: int = 0
+    ticket: Ticket | None = None
+    device_cookie: DeviceCookie | None = None
+
+
+class Login:
+    """Counts, verifies, and only then issues.
+
+    :param lifetime_s: how long a ticket lives; ``remember_s`` with "remember me"
+    """
+
+    def __init__(
+        self,
+        users: UserStore,
+        throttle: Throttle,
+        devices: Devices,
+        revocations: Revocations,
+        clock: Clock,
+        *,
+        lifetime_s: int,
+        remember_s: int,
+    ) -> None:
+        self._users = users
+        self._throttle = throttle
+        self._devices = devices
+        self._revocations = revocations
+        self._clock = clock
+        self._lifetime_s = lifetime_s
+        self._remember_s = remember_s
+
+    def attempt(
+        self, scheme: Scheme, name: str, typed: str, browser: Browser, *, remember: bool
+    ) -> Outcome:
+        """scheme, checked name, what was typed -> Outcome
+
+        A response that cannot be one (five digits) is WRONG for everybody and costs nothing:
+        there is nothing to evaluate.
+
+        :raises StoreError: the store did not answer; nobody is let in
+        """
+        source = client_source(browser.address)
+        username_key = names.key(name)
+        response = scheme.normalise(typed)
+        if response is None:
+            return Outcome(Verdict.WRONG)
+        user = self._users.find(username_key)
+        device = self._devices.known(browser.device_cookie, user)
+        counted = self._throttle.count(scheme.budget, username_key, user, source, device)
+        if isinstance(counted, Refusal):
+            self._note(Verdict.LOCKED, user, scheme, source)
+            return Outcome(Verdict.LOCKED, counted.retry_after_s)
+        verdict = scheme.verify(user, response)
+        self._note(verdict, user, scheme, source)
+        if verdict is not Verdict.ACCEPTED:
+            return Outcome(verdict)
+        if user is None:  # a scheme that is broken, and not a way in
+            return Outcome(Verdict.UNKNOWN_USER)
+        return self._let_in(user, scheme, browser, counted, remember)
+
+    def _let_in(
+        self, user: User, scheme: Scheme, browser: Browser, counted: Counted, remember: bool
+    ) -> Outcome:
+        self._throttle.forgive(counted)
+        self._revocations.revoke(*(old.ticket_id for old in browser.tickets))
+        if counted.device is not None:
+            cookie = self._devices.renew(counted.device)
+        else:
+            cookie = self._devices.enlist(user.id, browser.user_agent)
+        now_s = int(self._clock.now_s())
+        ticket = Ticket(
+            user=user.username,
+            scheme=scheme.path,
+            issued_at=now_s,
+            login_at=now_s,
+            lifetime_s=self._remember_s if remember else self._lifetime_s,
+            remember=remember,
+            ticket_id=new_id(),
+            series=user.ticket_series,
+        )
+        return Outcome(Verdict.ACCEPTED, ticket=ticket, device_cookie=cookie)
+
+    def logout(self, browser: Browser) -> None:
+        """browser -> None; every good ticket it showed ends everywhere within 5 s
+
+        :raises StoreError: it could not be written, so the tickets are still good
+        """
+        self._revocations.revoke(*(ticket.ticket_id for ticket in browser.tickets))
+        for ticket in browser.tickets:
+            audit.record(
+                "logout", result="success", user=ticket.user, scheme=ticket.scheme,
+                source=client_source(browser.address),
+            )  # fmt: skip
+
+    @staticmethod
+    def _note(verdict: Verdict, user: User | None, scheme: Scheme, source: str) -> None:
+        accepted = verdict is Verdict.ACCEPTED
+        audit.record(
+            "lockout" if verdict is Verdict.LOCKED else "login",
+            result="success" if accepted else "failure",
+            user=user.username if user else "",
+            scheme=scheme.path,
+            source=source,
+            reason="" if accepted else verdict.value,
+        )

@@ -1,0 +1,109 @@
+"""How often may be guessed: three budgets, so that no attacker gets far and no owner is shut out.
+
+Unknown devices share a budget for each account, and have a smaller one for each source; a known
+device has its own, which nobody else can spend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factored.interfaces import (
+    Attempt,
+    AttemptStore,
+    Charge,
+    Clock,
+    Device,
+    Limit,
+    Refusal,
+    User,
+)
+from factored.keys import THROTTLE, KeyRing
+from factored.store.attempts import bucket_owner
+
+DAY_S = 86400
+MONTH_S = 30 * DAY_S
+
+# 25 in 30 days is 304 a year; each guess at +-1 step hits with 3 in a million: 0.091 % a year.
+ACCOUNT = (Limit(10, DAY_S), Limit(25, MONTH_S))
+SOURCE = (Limit(5, DAY_S), Limit(10, MONTH_S))
+# One source over all accounts: slows down who tries one code on many names.
+ANY_ACCOUNT = (Limit(30, 600),)
+DEVICE = (Limit(5, 300),)
+# Not a window but a run: a success empties it. Full, the device is a stranger again.
+DEVICE_RUN = (Limit(10, 400 * DAY_S),)
+
+SHARED_BUCKETS = 65536
+"""Names without an account, and sources, share these: made-up names cannot fill the store."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An attempt that may be evaluated now. ``device`` is None where it counted as unknown."""
+
+    attempt: Attempt
+    device: Device | None
+    clear_on_success: tuple[str, ...] = ()
+
+
+class Throttle:
+    """Counts each attempt before it is evaluated; the store makes that exact."""
+
+    def __init__(self, attempts: AttemptStore, keys: KeyRing, clock: Clock) -> None:
+        self._attempts = attempts
+        self._keys = keys
+        self._clock = clock
+
+    def count(
+        self, budget: str, username_key: str, user: User | None, source: str, device: Device | None
+    ) -> Counted | Refusal:
+        """who tries what from where -> Counted, or Refusal: must not be evaluated
+
+        :param budget: the scheme's budget; schemes of one budget share the numbers
+        :param source: from :func:`factored.environ.client_source`
+        :param device: a known device of this very user, or None
+        :raises StoreError: the store did not answer; nothing may be evaluated
+        """
+        now_s = int(self._clock.now_s())
+        if device is not None:
+            own, run = self.device_buckets(budget, device)
+            counted = self._attempts.count(
+                (Charge(own, DEVICE), Charge(run, DEVICE_RUN)), now_s=now_s
+            )
+            if isinstance(counted, Attempt):
+                return Counted(counted, device, (run,))
+            if counted.bucket != run:
+                return counted
+        account = self.account_bucket(budget, username_key, user)
+        place = self._shared(f"source {source}")
+        counted = self._attempts.count(
+            (
+                Charge(account, ACCOUNT),
+                Charge(f"{account}:s{place}", SOURCE),
+                Charge(f"s{place}", ANY_ACCOUNT),
+            ),
+            now_s=now_s,
+        )
+        return Counted(counted, None) if isinstance(counted, Attempt) else counted
+
+    def forgive(self, counted: Counted) -> None:
+        """what succeeded -> None; takes back its own count and resets no other"""
+        self._attempts.forgive(counted.attempt, clear=counted.clear_on_success)
+
+    def account_bucket(self, budget: str, username_key: str, user: User | None) -> str:
+        """budget, name, user if there is one -> the bucket of all unknown devices together
+
+        A real account has its own, a name without one shares; both behave alike.
+        """
+        if user is not None:
+            return f"{bucket_owner(user.id)}{budget}"
+        return f"n{self._shared(f'name {username_key}')}:{budget}"
+
+    @staticmethod
+    def device_buckets(budget: str, device: Device) -> tuple[str, str]:
+        """budget, device -> its bucket for that budget, and the one for its run of failures"""
+        owner = f"{bucket_owner(device.user_id)}d{device.id}"
+        return f"{owner}:{budget}", f"{owner}:run"
+
+    def _shared(self, what: str) -> int:
+        return self._keys.bucket(THROTTLE, what, SHARED_BUCKETS)

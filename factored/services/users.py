@@ -1,0 +1,128 @@
+"""What an operator does with users: add, remove, look up, unlock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factored import codes, names
+from factored.interfaces import (
+    Authenticator,
+    Clock,
+    FactoredError,
+    LinkKind,
+    LinkStore,
+    User,
+    UserStore,
+)
+from factored.keys import LINK, KeyRing
+from factored.services import audit
+from factored.services.enrolment import Enrolment, TotpCredential
+
+UNLOCK_FOR_S = 86400
+STEP_S = 30
+
+
+class NoSuchUser(FactoredError):
+    """No user has this name, in any spelling."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """A new user and what his authenticator app needs."""
+
+    user: User
+    credential: TotpCredential
+
+
+class Users:
+    """Operations on users, for the commands.
+
+    :param revoke_for_s: how long the tickets of a removed user must be refused
+    """
+
+    def __init__(
+        self,
+        users: UserStore,
+        links: LinkStore,
+        keys: KeyRing,
+        clock: Clock,
+        enrolment: Enrolment,
+        *,
+        revoke_for_s: int,
+    ) -> None:
+        self._users = users
+        self._links = links
+        self._keys = keys
+        self._clock = clock
+        self._enrolment = enrolment
+        self._revoke_for_s = revoke_for_s
+
+    def add(self, name: str) -> Added:
+        """name -> the user made, with one TOTP authenticator
+
+        :raises BadName: the name cannot be one
+        :raises UserExists: somebody has it, in this or another spelling
+        """
+        checked = names.check(name)
+        user = self._users.add(
+            checked,
+            names.key(checked),
+            ticket_series=codes.new_id(),
+            now_s=int(self._clock.now_s()),
+            authenticator=self._enrolment.make,
+        )
+        audit.record("enrolment", result="success", user=user.username, scheme="ga")
+        return Added(user, self._enrolment.credential(user.username, user.authenticators[0]))
+
+    def find(self, name: str) -> User:
+        """name in any spelling -> User
+
+        :raises NoSuchUser: nobody has it
+        """
+        try:
+            user = self._users.find(names.key(names.check(name)))
+        except names.BadName as error:
+            raise NoSuchUser(f"{name!r} is no user: {error}") from error
+        if user is None:
+            raise NoSuchUser(f"{name!r} is no user; `factored user list` names them all")
+        return user
+
+    def remove(self, name: str) -> User:
+        """name -> the user removed; his tickets end everywhere within 5 s
+
+        :raises NoSuchUser: nobody has it
+        """
+        user = self.find(name)
+        self._users.remove(user.id, revoke_for_s=self._revoke_for_s)
+        audit.record("removal", result="success", user=user.username)
+        return user
+
+    def credential(self, user: User, held: Authenticator) -> TotpCredential:
+        """user, authenticator -> what his app holds
+
+        :raises DecryptionError: the key file is not the one it was stored with
+        """
+        return self._enrolment.credential(user.username, held)
+
+    def unlock(self, name: str) -> tuple[User, str]:
+        """name -> (user, token of a one-time link)
+
+        The link makes the browser it is pressed in a known device, and opens no budget for
+        strangers. TOTP steps that a wrong clock pushed into the future are set back to now.
+
+        :raises NoSuchUser: nobody has it
+        Source: PROMISES 7.
+        """
+        user = self.find(name)
+        now_s = int(self._clock.now_s())
+        self._users.lower_steps(user.id, now_s // STEP_S)
+        token = codes.new_link_token()
+        self._links.add(
+            LinkKind.UNLOCK,
+            user.id,
+            self._keys.mac(LINK, token),
+            now_s=now_s,
+            ends_at=now_s + UNLOCK_FOR_S,
+        )
+        audit.record("unlock", result="success", user=user.username, reason="link made")
+        return user, token

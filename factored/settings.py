@@ -1,0 +1,566 @@
+"""Ini strings -> frozen, typed Settings; or one error that lists every problem.
+
+This module knows every key of the section that uses ``egg:factored#main``; ``docs/configuration.rst``
+describes them, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from factored.interfaces import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can set, parsed. What could be secret never shows in a repr.
+
+    Defaults stand here, each with its unit; :data:`KEYS` says which ini key sets which attribute.
+    """
+
+    key_file: Path
+    sqlalchemy: Texts = field(repr=False)
+
+    # Issuer shown in the user's authenticator app.
+    appname: str = "factored"
+    base_auth_url: str = "/auth"
+    supported_auth_schemes: tuple[str, ...] = ("Google Auth",)
+    # Decoded paths, as WSGI hands them (PEP 3333: bytes seen as latin-1).
+    excepted_paths: frozenset[str] = frozenset()
+    public_url: str | None = None
+    trusted_proxies: tuple[IPNetwork | str, ...] = ()
+    hsts: bool = False
+
+    # Shared with web servers that check tickets, so no other key derives from it.
+    ticket_secrets: tuple[str, ...] = field(default=(), repr=False)
+    ticket_secret_file: Path | None = None
+    cookie_name: str = "auth_tkt"
+    # False sends the ticket over plain http, where anybody on the way can take it.
+    cookie_secure: bool = True
+    cookie_http_only: bool = True
+    cookie_samesite: str = "Lax"
+    cookie_path: str = "/"
+    cookie_domain: str | None = None
+    wild_domain: bool = False
+    include_ip: bool = False
+    hashalg: str = "sha512"
+    # Seconds. None: a ticket is never renewed.
+    reissue_time: int | None = None
+    auth_timeout: int = 7200
+    auth_remember_timeout: int = 86400
+    auth_absolute_timeout: int = 86400
+
+    email_auth_window: int = 120
+    email_auth_subject: str = "Your code"
+    email_auth_sender: str | None = None
+    email_auth_body: str = "Your code is: {code}\n"
+    reminder: bool = False
+    reminder_subject: str = "Set up your authenticator again"
+    reminder_sender: str | None = None
+    reminder_body: str = "Open this link to set up your authenticator again: {code}\n"
+    autouserfinder: str | None = None
+    finder_connection_string: str | None = field(default=None, repr=False)
+    finder_table_name: str | None = None
+    finder_email_field: str | None = None
+    finder_valid_domains: tuple[str, ...] = ()
+
+    formtext: Texts = field(default_factory=dict)
+    hide_banner: bool = False
+    # Passed on whole: they may hold passwords.
+    pyramid: Texts = field(default_factory=dict, repr=False)
+    mail: Texts = field(default_factory=dict, repr=False)
+    # Keys that plug-in schemes and finders declare, already converted.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Key(NamedTuple):
+    """One ini key: the attribute it sets, how its text is read, and the names it had before."""
+
+    attribute: str
+    convert: Callable[[str], Any]
+    old_names: tuple[str, ...] = ()
+    secret: bool = False
+
+
+class Problem(NamedTuple):
+    """What is wrong with one key, as one sentence."""
+
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}"
+
+
+# -- converters: text -> value, or ValueError that says what is allowed ---------------------------
+
+TRUE = frozenset(("true", "yes", "on", "1", "t"))
+FALSE = frozenset(("false", "no", "off", "0", "f"))
+
+
+def as_bool(text: str) -> bool:
+    """text -> bool; unlike Paste's and Pyramid's, no other word means false in silence
+
+    ``x = false ; note`` keeps the note in the value, and ``asbool`` calls that False.
+    """
+    word = text.lower()
+    if word in TRUE:
+        return True
+    if word in FALSE:
+        return False
+    raise ValueError(
+        "must be true/false, yes/no, on/off, 1/0 or t/f (a comment needs its own line)"
+    )
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """bounds -> converter of text to an int within them"""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return convert
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """words -> converter that takes one of them, in any case"""
+
+    def convert(text: str) -> str:
+        for word in allowed:
+            if text.lower() == word.lower():
+                return word
+        raise ValueError(f"must be {' or '.join(allowed)}")
+
+    return convert
+
+
+def as_text(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def as_lines(text: str) -> tuple[str, ...]:
+    """text -> its lines, trimmed, blank ones left out, each once"""
+    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def as_scheme_names(text: str) -> tuple[str, ...]:
+    names = as_lines(text)
+    if not names:
+        raise ValueError("must list at least one scheme, one a line")
+    return names
+
+
+def as_appname(text: str) -> str:
+    """An authenticator app splits ``issuer:account`` at the colon (Key Uri Format)."""
+    if not text or len(text) > 64 or ":" in text or not text.isprintable():
+        raise ValueError("must be 1 to 64 printable characters without a colon")
+    return text
+
+
+def as_base_url(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text, re.ASCII) or _dot_segments(text):
+        raise ValueError("must be a path like /auth: letters, digits and . _ ~ -, no / at its end")
+    return text
+
+
+def as_exempt_path(text: str) -> str:
+    """decoded path -> the same as a WSGI string; only what can be compared exactly is taken"""
+    if (
+        not text.startswith("/")
+        or not text.isprintable()
+        or _dot_segments(text)
+        or any(char in text for char in ";\\?#")
+    ):
+        raise ValueError(
+            "each line must be one exact path that starts with /, decoded, "
+            "without dot segments, ; \\ ? # or control characters"
+        )
+    return text.encode().decode("latin-1")
+
+
+def as_exempt_paths(text: str) -> frozenset[str]:
+    return frozenset(as_exempt_path(line) for line in as_lines(text))
+
+
+def as_cookie_path(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/%-]*", text, re.ASCII):
+        raise ValueError("must be a path that starts with /")
+    return text
+
+
+def as_cookie_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", text, re.ASCII):
+        raise ValueError("must be a cookie name: letters, digits and !#$%&'*+.^_`|~-")
+    return text
+
+
+def as_domain(text: str) -> str:
+    """``.example.com`` and ``example.com`` mean the same (RFC 6265 section 5.2.3)."""
+    name = text.lower().removeprefix(".")
+    if not re.fullmatch(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*", name, re.ASCII):
+        raise ValueError("must be a domain name with at least one dot, like example.com")
+    return name
+
+
+def as_public_url(text: str) -> str:
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if (
+        parts.scheme not in ("http", "https")
+        or not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", _host_of(parts.netloc), re.ASCII)
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+        or (port is not None and not 1 <= port <= 65535)
+    ):
+        raise ValueError("must be scheme and host only, like https://www.example.com")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _host_of(netloc: str) -> str:
+    return re.sub(r":[0-9]*$", "", netloc)
+
+
+def as_host_name(text: str) -> str:
+    """a name, an IPv4 address or an IPv6 address in brackets, without a port"""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", text, re.ASCII):
+        raise ValueError("must be a host name or address, without scheme and port")
+    return text
+
+
+def as_trusted_proxies(text: str) -> tuple[IPNetwork | str, ...]:
+    proxies: list[IPNetwork | str] = []
+    for word in text.replace(",", " ").split():
+        try:
+            proxies.append(word if word == "unix" else ipaddress.ip_network(word))
+        except ValueError:
+            raise ValueError(
+                "must list addresses, networks (10.0.0.0/8, host bits zero) or the word unix"
+            ) from None
+    return tuple(proxies)
+
+
+MIN_SECRET_LENGTH = 32
+MIN_SECRET_VARIETY = 8
+"""Different characters; 32 random hex digits have 14 on average, fewer than 8 practically never."""
+PLACEHOLDERS = re.compile(
+    r"replace[^a-z]*me|change[^a-z]*me|changeit|placeholder|your[^a-z]*secret"
+)
+
+
+def as_secrets(text: str) -> tuple[str, ...]:
+    """lines -> ticket secrets, newest first; comment lines (#) are not secrets
+
+    :raises ValueError: says which line is weak and why, never what it holds
+    Source: PROMISES 13; a placeholder from a sample ini is everybody's secret.
+    """
+    secrets = tuple(line for line in as_lines(text) if not line.startswith("#"))
+    if not secrets:
+        raise ValueError("is empty: put a long random text there, like that of `factored init`")
+    for number, secret in enumerate(secrets, 1):
+        where = f"secret {number} of {len(secrets)}" if len(secrets) > 1 else "it"
+        if PLACEHOLDERS.search(secret.lower()):
+            raise ValueError(f"{where} is a placeholder: put a long random text there")
+        if len(secret) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"{where} has {len(secret)} characters; at least {MIN_SECRET_LENGTH} are needed"
+            )
+        if len(set(secret)) < MIN_SECRET_VARIETY:
+            raise ValueError(
+                f"{where} repeats {len(set(secret))} characters; put a long random text there"
+            )
+    return secrets
+
+
+def _dot_segments(path: str) -> bool:
+    return any(segment in (".", "..") for segment in path.split("/"))
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+YEAR_S = 366 * 86400
+SECONDS = whole_number(1, YEAR_S)
+
+KEYS: dict[str, Key] = {
+    "appname": Key("appname", as_appname),
+    "auth_tkt.secret": Key("ticket_secrets", as_secrets, secret=True),
+    "auth_tkt.secret_file": Key("ticket_secret_file", Path),
+    "key_file": Key("key_file", Path),
+    "auth_tkt.cookie_name": Key("cookie_name", as_cookie_name),
+    "auth_tkt.secure": Key("cookie_secure", as_bool),
+    "auth_tkt.http_only": Key("cookie_http_only", as_bool),
+    "auth_tkt.samesite": Key("cookie_samesite", one_of("Lax", "Strict", "None")),
+    "auth_tkt.path": Key("cookie_path", as_cookie_path),
+    "auth_tkt.include_ip": Key("include_ip", as_bool),
+    "auth_tkt.wild_domain": Key("wild_domain", as_bool),
+    "auth_tkt.cookie_domain": Key("cookie_domain", as_domain),
+    "auth_tkt.hashalg": Key("hashalg", one_of("sha512", "sha256")),
+    "auth_tkt.reissue_time": Key("reissue_time", SECONDS),
+    "auth_timeout": Key("auth_timeout", SECONDS),
+    "auth_remember_timeout": Key("auth_remember_timeout", SECONDS),
+    "auth_absolute_timeout": Key("auth_absolute_timeout", SECONDS),
+    "base_auth_url": Key("base_auth_url", as_base_url),
+    "supported_auth_schemes": Key("supported_auth_schemes", as_scheme_names),
+    "excepted_paths": Key("excepted_paths", as_exempt_paths),
+    "public_url": Key("public_url", as_public_url),
+    "trusted_proxies": Key("trusted_proxies", as_trusted_proxies),
+    "hsts": Key("hsts", as_bool),
+    "email_auth_window": Key("email_auth_window", whole_number(1, 600), ("em.auth_window",)),
+    "email_auth.subject": Key("email_auth_subject", as_text, ("em.subject",)),
+    "email_auth.sender": Key("email_auth_sender", as_text, ("em.sender",)),
+    "email_auth.body": Key("email_auth_body", as_text, ("em.body",)),
+    "allowgooglecodereminder": Key("reminder", as_bool, ("allowcodereminder",)),
+    "allowgooglecodereminder.subject": Key(
+        "reminder_subject", as_text, ("allowcodereminder.subject",)
+    ),
+    "allowgooglecodereminder.sender": Key(
+        "reminder_sender", as_text, ("allowcodereminder.sender",)
+    ),
+    "allowgooglecodereminder.body": Key("reminder_body", as_text, ("allowcodereminder.body",)),
+    "autouserfinder": Key("autouserfinder", as_text),
+    "autouserfinder.connection_string": Key("finder_connection_string", as_text, secret=True),
+    "autouserfinder.table_name": Key("finder_table_name", as_text),
+    "autouserfinder.email_field": Key("finder_email_field", as_text),
+    "autouserfinder.valid_domains": Key(
+        "finder_valid_domains", lambda text: tuple(as_domain(line) for line in as_lines(text))
+    ),
+    "hide_banner": Key("hide_banner", as_bool),
+}
+
+FORMTEXTS = (
+    "title",
+    "legend",
+    "username.label",
+    "username.desc",
+    "code.label",
+    "code.desc",
+    "button.username",
+    "button.authenticate",
+    "button.codereminder",
+)
+"""The names after ``formtext.``; any ``formtext.error.*`` is taken too."""
+
+PASSED_ON = ("pyramid", "sqlalchemy", "mail")
+
+WITHOUT_MEANING = {
+    "em.salt": "mailed links are random now and need no salt",
+    "em.url_remember": "the page behind a mailed link asks whether to remember",
+    "db_factory_name": "the store is chosen by sqlalchemy.url",
+    "configure_db": "`factored init` makes and upgrades the database",
+    "db_session_id": "the store keeps its own sessions",
+}
+
+Extra = Mapping[str, tuple[Callable[[str], Any], Any]]
+"""Keys that a plug-in declares: ini key -> (converter, default)."""
+
+
+def parse(
+    given: Mapping[str, str],
+    *,
+    here: str | os.PathLike[str] | None = None,
+    extra: Extra | None = None,
+    require_files: bool = True,
+) -> Settings:
+    """ini strings -> Settings
+
+    :param given: the section's own keys, without ``use`` and ``next``
+    :param here: folder that relative file names start from; the current one if not given
+    :param extra: keys that plug-ins declare
+    :param require_files: refuse if the key files are not there (``factored init`` makes them)
+    :raises ConfigurationError: with every problem at once; the operator's fault
+    """
+    folder = Path(here) if here is not None else Path.cwd()
+    problems: list[Problem] = []
+    texts = _current_names(given, problems)
+    values: dict[str, Any] = {prefix: {} for prefix in (*PASSED_ON, "formtext")}
+    declared = {key: convert for key, (convert, _) in (extra or {}).items()}
+    values["extra"] = {key: default for key, (_, default) in (extra or {}).items()}
+    add_ons = _add_on_prefixes(texts.get("pyramid.includes", ""))
+
+    for name, text in texts.items():
+        prefix, _, rest = name.partition(".")
+        if name in KEYS:
+            key = KEYS[name]
+            _convert(values, key.attribute, name, text, key.convert, problems, secret=key.secret)
+        elif name in declared:
+            _convert(values["extra"], name, name, text, declared[name], problems, secret=True)
+        elif prefix in PASSED_ON and rest:
+            values[prefix][name] = text
+        elif prefix == "formtext" and (rest in FORMTEXTS or rest.startswith("error.")):
+            values["formtext"][rest] = text
+        elif name in WITHOUT_MEANING:
+            log.warning("%s has no meaning any more: %s", name, WITHOUT_MEANING[name])
+        elif prefix == "sms":
+            problems.append(Problem(name, "SMS is not in this release; remove the sms.* keys"))
+        elif prefix in add_ons and rest:
+            values["pyramid"][name] = text
+        else:
+            problems.append(Problem(name, "is not a key of factored" + _near(name, declared)))
+
+    values["key_file"] = folder / values.get("key_file", "factored.key")
+    if values.get("ticket_secret_file") is not None:
+        values["ticket_secret_file"] = folder / values["ticket_secret_file"]
+    _check_files(texts, values, problems, require_files)
+    _check_together(texts, values, problems)
+    if problems:
+        raise ConfigurationError([str(problem) for problem in problems])
+    return Settings(**values)
+
+
+def convert_all(
+    given: Mapping[str, str], converters: Mapping[str, Callable[[str], Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """ini strings of a small section, key -> converter -> (values, problems)"""
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, text in given.items():
+        if name in converters:
+            _convert(values, name, name, str(text).strip(), converters[name], problems)
+        else:
+            near = difflib.get_close_matches(name, converters, n=1)
+            known = f"did you mean {near[0]}?" if near else f"known are {', '.join(converters)}"
+            problems.append(Problem(name, f"is not a key of this section; {known}"))
+    return values, [str(problem) for problem in problems]
+
+
+def _current_names(given: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    """The given texts, trimmed, under today's names; a key set twice with two values is a problem."""
+    current = {old: name for name, key in KEYS.items() for old in key.old_names}
+    texts: dict[str, str] = {}
+    for given_name, given_text in given.items():
+        name, text = current.get(given_name, given_name), str(given_text).strip()
+        if texts.setdefault(name, text) != text:
+            old = " and ".join(KEYS[name].old_names)
+            problems.append(Problem(name, f"is set twice, also as {old}, with different values"))
+    return texts
+
+
+def _convert(
+    values: dict[str, Any],
+    attribute: str,
+    name: str,
+    text: str,
+    convert: Callable[[str], Any],
+    problems: list[Problem],
+    *,
+    secret: bool = False,
+) -> None:
+    """An empty value of a key that has a default means that default, as if the line was not there."""
+    if not text and name not in ("auth_tkt.secret", "appname"):
+        return
+    try:
+        values[attribute] = convert(text)
+    except ValueError as error:
+        shown = "" if secret else f"{_shortened(text)!r} "
+        problems.append(Problem(name, f"{shown}{error}"))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _add_on_prefixes(includes: str) -> frozenset[str]:
+    """``pyramid_tm`` -> its keys may start with ``tm.`` or ``pyramid_tm.``"""
+    packages = {word.partition(".")[0] for word in includes.split()}
+    return frozenset(packages | {package.removeprefix("pyramid_") for package in packages})
+
+
+def _near(name: str, declared: Iterable[str]) -> str:
+    known = [*KEYS, *(f"formtext.{rest}" for rest in FORMTEXTS), *declared, "sqlalchemy.url"]
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {match[0]}?" if match else "; docs/configuration.rst lists them all"
+
+
+def _check_files(
+    texts: Mapping[str, str], values: dict[str, Any], problems: list[Problem], required: bool
+) -> None:
+    secret_file: Path | None = values.get("ticket_secret_file")
+    if ("auth_tkt.secret" in texts) == (secret_file is not None):
+        problems.append(
+            Problem("auth_tkt.secret", "set exactly one of it and auth_tkt.secret_file")
+        )
+    if required:
+        for name, path in (("key_file", values["key_file"]), ("auth_tkt.secret_file", secret_file)):
+            if path is not None and not path.is_file():
+                problems.append(Problem(name, f"{path} is not there; `factored init` makes it"))
+            elif path is not None and not os.access(path, os.R_OK):
+                problems.append(Problem(name, f"{path} cannot be read by this user"))
+
+
+def _check_together(
+    texts: Mapping[str, str], values: dict[str, Any], problems: list[Problem]
+) -> None:
+    """Rules that need more than one key."""
+
+    def value(attribute: str) -> Any:
+        return values.get(attribute, DEFAULTS.get(attribute))
+
+    longest = max(value("auth_timeout"), value("auth_remember_timeout"))
+    if values.setdefault("auth_absolute_timeout", longest) < longest:
+        problems.append(
+            Problem(
+                "auth_absolute_timeout",
+                f"{value('auth_absolute_timeout')} is shorter than the {longest} s that "
+                "auth_timeout or auth_remember_timeout give",
+            )
+        )
+    if value("reissue_time") is not None and value("reissue_time") >= value("auth_timeout"):
+        problems.append(
+            Problem(
+                "auth_tkt.reissue_time",
+                f"{value('reissue_time')} must be shorter than auth_timeout "
+                f"({value('auth_timeout')}), or every ticket ends before it is renewed",
+            )
+        )
+    if value("cookie_samesite") == "None" and not value("cookie_secure"):
+        problems.append(
+            Problem("auth_tkt.samesite", "'None' needs auth_tkt.secure = true: browsers drop it")
+        )
+    if "sqlalchemy.url" not in values["sqlalchemy"]:
+        problems.append(
+            Problem("sqlalchemy.url", "is missing; for example sqlite:///%(here)s/factored.sqlite")
+        )
+    finder = value("autouserfinder")
+    if finder == "LDAP Users":
+        problems.append(Problem("autouserfinder", "'LDAP Users' is not in this release"))
+    for name, needed in (
+        ("SQL", ("connection_string", "table_name", "email_field")),
+        ("Email Domain", ("valid_domains",)),
+    ):
+        if finder == name:
+            problems.extend(
+                Problem(f"autouserfinder.{rest}", f"is missing; autouserfinder = {name} needs it")
+                for rest in needed
+                if not texts.get(f"autouserfinder.{rest}")
+            )
+    mails_links = "Email" in value("supported_auth_schemes") and "{url}" in value("email_auth_body")
+    if mails_links and value("public_url") is None:
+        problems.append(
+            Problem("public_url", "is missing; mails with links need it, like https://example.com")
+        )
+
+
+DEFAULTS: Mapping[str, Any] = {
+    one.name: one.default for one in fields(Settings) if one.default is not MISSING
+}

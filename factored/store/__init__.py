@@ -1,0 +1,1 @@
+"""Where users, authenticators, attempts and revocations live."""

@@ -1,0 +1,162 @@
+"""One database: its engine, its short transactions, its clock and its errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+from factored.interfaces import ConfigurationError, StoreError
+
+SQLITE_BUSY_S = 10
+"""How long a writer waits for the one before it; SQLite lets in one at a time."""
+
+
+class database_now(FunctionElement[int]):
+    """The database's own clock, whole Unix seconds: no node's clock decides about revocation."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(database_now)
+def _now(element: database_now, compiler: Any, **kw: Any) -> str:
+    return "CAST(strftime('%s', 'now') AS INTEGER)"
+
+
+@compiles(database_now, "postgresql")
+def _now_postgresql(element: database_now, compiler: Any, **kw: Any) -> str:
+    # clock_timestamp, not now(): that one stands still from the start of the transaction.
+    return "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+
+
+@compiles(database_now, "mysql")
+@compiles(database_now, "mariadb")
+def _now_mysql(element: database_now, compiler: Any, **kw: Any) -> str:
+    return "unix_timestamp()"
+
+
+class Database:
+    """An engine for one process at a time; a forked child makes its own.
+
+    :param settings: the ini's ``sqlalchemy.*`` keys
+    :param require_file: refuse a SQLite file that is not there, instead of making an empty one
+    :raises ConfigurationError: no such driver, a key that SQLAlchemy does not know, or a bad URL
+    """
+
+    def __init__(self, settings: Mapping[str, str], *, require_file: bool = False) -> None:
+        self._settings = dict(settings)
+        self._require_file = require_file
+        self._pid = os.getpid()
+        self._engine = self._make()
+
+    @property
+    def engine(self) -> sa.Engine:
+        if self._pid != os.getpid():
+            self._engine.dispose(close=False)  # the parent goes on using its connections
+            self._engine = self._make()
+            self._pid = os.getpid()
+        return self._engine
+
+    @property
+    def url(self) -> str:
+        """-> the URL without its password, for people"""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """-> a session in one short transaction that changes nothing
+
+        :raises StoreError: the database did not answer
+        """
+        with self._session({}) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """-> a session in one short transaction, committed at its end
+
+        :raises StoreError: the database did not answer, or refused; nothing was changed
+        """
+        with self._session({"factored_write": True}) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, options: dict[str, bool]) -> Iterator[Session]:
+        try:
+            with (
+                self.engine.execution_options(**options).begin() as connection,
+                Session(bind=connection, expire_on_commit=False) as session,
+            ):
+                yield session
+                session.flush()
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.url}: {one_line(error)}") from error
+
+    def _make(self) -> sa.Engine:
+        options = {
+            "sqlalchemy.hide_parameters": "true",  # an error's text must not hold a secret
+            "sqlalchemy.pool_pre_ping": "true",
+            **self._settings,
+        }
+        try:
+            url = sa.make_url(options["sqlalchemy.url"])
+            if url.get_backend_name() == "sqlite":
+                _check_sqlite_file(url, self._require_file)
+            engine = sa.engine_from_config(options, "sqlalchemy.")
+        except (ArgumentError, NoSuchModuleError, TypeError, ValueError, ImportError) as error:
+            raise ConfigurationError([f"sqlalchemy.url: {one_line(error)}"]) from error
+        if engine.dialect.name == "sqlite":
+            _prepare_sqlite(engine)
+        return engine
+
+
+def one_line(error: BaseException) -> str:
+    """error -> what it says, in one line, without the statement and SQLAlchemy's help link"""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _check_sqlite_file(url: sa.URL, required: bool) -> None:
+    if not url.database or url.database == ":memory:":
+        raise ValueError("SQLite in memory is lost at each restart; name a file")
+    path = Path(url.database)
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder of {path} is not there")
+    if required and not path.is_file():
+        raise ValueError(f"{path} is not there; `factored init` makes it")
+    if not required:
+        path.touch(mode=0o600)  # SQLite itself would let everybody read it
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    """WAL, a busy time-out, and transactions that begin where SQLAlchemy says so.
+
+    A writer takes the lock at its start: one that reads first and locks later can fail at once,
+    whatever the time-out (SQLite documentation, "Transaction", section 2.2).
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_S * 1000}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        write = connection.get_execution_options().get("factored_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,41 @@
+"""Revoked ticket ids and series in an SQL database, timed by the database's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from factored.store.database import Database, database_now
+from factored.store.tables import RevocationRow
+
+
+class SqlRevocationStore:
+    """:class:`factored.interfaces.RevocationStore` on a :class:`Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, values: Sequence[str], *, for_s: int) -> None:
+        now = database_now()
+        with self._database.writing() as session:
+            for value in values:
+                session.execute(
+                    insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s)
+                )
+
+    def read(self, since: int | None) -> tuple[int, list[str]]:
+        with self._database.reading() as session:
+            # The moment is taken first: what commits while the rows are read is read again.
+            now = session.scalar(select(database_now()))
+            rows = select(RevocationRow.value).where(RevocationRow.ends_at > now)
+            if since is not None:
+                rows = rows.where(RevocationRow.created_at >= since)
+            return int(now or 0), list(session.scalars(rows))
+
+    def prune(self) -> int:
+        with self._database.writing() as session:
+            gone = session.execute(
+                delete(RevocationRow).where(RevocationRow.ends_at <= database_now())
+            )
+            return int(getattr(gone, "rowcount", 0))

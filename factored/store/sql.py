@@ -1,0 +1,270 @@
+"""Users, devices and links in an SQL database; each method is one short transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import selectinload
+from sqlalchemy.sql import Select
+
+from factored.interfaces import (
+    Authenticator,
+    AuthenticatorState,
+    Device,
+    Link,
+    LinkKind,
+    User,
+    UserExists,
+)
+from factored.store.attempts import bucket_owner
+from factored.store.database import Database, database_now
+from factored.store.tables import (
+    AttemptRow,
+    AuthenticatorRow,
+    DeviceRow,
+    LinkRow,
+    RevocationRow,
+    UserRow,
+)
+
+PAGE = 500
+"""Users read at a time by :meth:`SqlUserStore.each`."""
+
+
+class SqlUserStore:
+    """:class:`factored.interfaces.UserStore` on a :class:`Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, username_key: str) -> User | None:
+        return self._one(select(UserRow).where(UserRow.username_key == username_key))
+
+    def get(self, user_id: int) -> User | None:
+        return self._one(select(UserRow).where(UserRow.id == user_id))
+
+    def add(
+        self,
+        username: str,
+        username_key: str,
+        *,
+        ticket_series: str,
+        now_s: int,
+        authenticator: Callable[[int], Authenticator] | None = None,
+    ) -> User:
+        with self._database.writing() as session:
+            row = UserRow(
+                username=username,
+                username_key=username_key,
+                ticket_series=ticket_series,
+                created_at=now_s,
+            )
+            session.add(row)
+            try:
+                session.flush()
+            except IntegrityError as error:
+                raise UserExists(username) from error
+            if authenticator is not None:
+                session.add(_authenticator_row(authenticator(row.id)))
+                session.flush()
+                session.expire(row)
+            return _user(row)
+
+    def remove(self, user_id: int, *, revoke_for_s: int) -> bool:
+        with self._database.writing() as session:
+            series = session.scalar(
+                select(UserRow.ticket_series).where(UserRow.id == user_id).with_for_update()
+            )
+            if series is None:
+                return False
+            now = database_now()
+            session.execute(
+                insert(RevocationRow).values(
+                    value=series, created_at=now, ends_at=now + revoke_for_s
+                )
+            )
+            session.execute(delete(UserRow).where(UserRow.id == user_id))
+            session.execute(
+                delete(AttemptRow).where(AttemptRow.bucket.startswith(bucket_owner(user_id)))
+            )
+            return True
+
+    def each(self) -> Iterator[User]:
+        last = ""
+        while True:
+            with self._database.reading() as session:
+                rows = session.scalars(
+                    select(UserRow)
+                    .where(UserRow.username_key > last)
+                    .order_by(UserRow.username_key)
+                    .limit(PAGE)
+                    .options(selectinload(UserRow.authenticators))
+                ).all()
+                page = [_user(row) for row in rows]
+            if not page:
+                return
+            yield from page
+            last = page[-1].username_key
+
+    def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
+        with self._database.writing() as session:
+            moved = session.execute(
+                update(AuthenticatorRow)
+                .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.last_step < step)
+                .values(last_step=step, last_used_at=now_s)
+            )
+            return _row_count(moved) == 1
+
+    def lower_steps(self, user_id: int, step: int) -> int:
+        with self._database.writing() as session:
+            lowered = session.execute(
+                update(AuthenticatorRow)
+                .where(AuthenticatorRow.user_id == user_id, AuthenticatorRow.last_step > step)
+                .values(last_step=step)
+            )
+            return _row_count(lowered)
+
+    def _one(self, query: Select[UserRow]) -> User | None:
+        """One statement for a user and the authenticators: as long for a known name as for none."""
+        with self._database.reading() as session:
+            rows = session.execute(
+                query.add_columns(AuthenticatorRow)
+                .outerjoin(AuthenticatorRow, AuthenticatorRow.user_id == UserRow.id)
+                .order_by(AuthenticatorRow.created_at, AuthenticatorRow.id)
+            ).all()
+            if not rows:
+                return None
+            return _user(rows[0][0], [held for _, held in rows if held is not None])
+
+
+class SqlDeviceStore:
+    """:class:`factored.interfaces.DeviceStore` on a :class:`Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, device: Device) -> None:
+        with self._database.writing() as session:
+            session.add(
+                DeviceRow(
+                    id=device.id,
+                    user_id=device.user_id,
+                    user_agent=device.user_agent,
+                    created_at=device.created_at,
+                    last_used_at=device.last_used_at,
+                )
+            )
+
+    def find(self, device_id: str, user_id: int) -> Device | None:
+        with self._database.reading() as session:
+            row = session.get(DeviceRow, device_id)
+            if row is None or row.user_id != user_id:
+                return None
+            return Device(row.id, row.user_id, row.created_at, row.last_used_at, row.user_agent)
+
+    def touch(self, device_id: str, *, now_s: int) -> None:
+        with self._database.writing() as session:
+            session.execute(
+                update(DeviceRow).where(DeviceRow.id == device_id).values(last_used_at=now_s)
+            )
+
+
+class SqlLinkStore:
+    """:class:`factored.interfaces.LinkStore` on a :class:`Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self, kind: LinkKind, user_id: int, token_hash: str, *, now_s: int, ends_at: int
+    ) -> None:
+        with self._database.writing() as session:
+            session.add(
+                LinkRow(
+                    kind=kind.value,
+                    user_id=user_id,
+                    token_hash=token_hash,
+                    return_to="",
+                    created_at=now_s,
+                    ends_at=ends_at,
+                )
+            )
+
+    def find(self, token_hashes: Sequence[str], *, now_s: int) -> Link | None:
+        with self._database.reading() as session:
+            found = session.execute(
+                select(LinkRow, UserRow.username)
+                .join(UserRow, UserRow.id == LinkRow.user_id)
+                .where(
+                    LinkRow.token_hash.in_(token_hashes),
+                    LinkRow.used_at.is_(None),
+                    LinkRow.ends_at > now_s,
+                )
+            ).first()
+            if found is None:
+                return None
+            row, username = found
+            return Link(
+                row.id, LinkKind(row.kind), row.user_id, username, row.ends_at, row.return_to
+            )
+
+    def spend(self, link_id: int, *, now_s: int) -> bool:
+        with self._database.writing() as session:
+            spent = session.execute(
+                update(LinkRow)
+                .where(LinkRow.id == link_id, LinkRow.used_at.is_(None), LinkRow.ends_at > now_s)
+                .values(used_at=now_s)
+            )
+            return _row_count(spent) == 1
+
+
+def _row_count(result: object) -> int:
+    return int(getattr(result, "rowcount", 0))
+
+
+def _authenticator_row(held: Authenticator) -> AuthenticatorRow:
+    return AuthenticatorRow(
+        id=held.id,
+        user_id=held.user_id,
+        scheme=held.scheme,
+        label=held.label,
+        secret=held.secret,
+        state=held.state.value,
+        created_at=held.created_at,
+        confirmed_at=held.confirmed_at,
+        last_used_at=held.last_used_at,
+        last_step=held.last_step,
+        needs_renewal=held.needs_renewal,
+    )
+
+
+def _authenticator(row: AuthenticatorRow) -> Authenticator:
+    return Authenticator(
+        id=row.id,
+        user_id=row.user_id,
+        scheme=row.scheme,
+        label=row.label,
+        secret=row.secret,
+        state=AuthenticatorState(row.state),
+        created_at=row.created_at,
+        confirmed_at=row.confirmed_at,
+        last_used_at=row.last_used_at,
+        last_step=row.last_step,
+        needs_renewal=row.needs_renewal,
+    )
+
+
+def _user(row: UserRow, held: Sequence[AuthenticatorRow] | None = None) -> User:
+    return User(
+        id=row.id,
+        username=row.username,
+        username_key=row.username_key,
+        ticket_series=row.ticket_series,
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        authenticators=tuple(
+            _authenticator(one) for one in (row.authenticators if held is None else held)
+        ),
+    )

@@ -1,0 +1,124 @@
+"""The auth app: a Pyramid application with the pages under base_auth_url, and nothing but pages."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any, cast
+
+from pyramid.config import Configurator
+from pyramid.events import NewResponse
+from pyramid.httpexceptions import HTTPException
+from pyramid.request import Request
+from pyramid.response import Response
+
+from factored.interfaces import FactoredError, WsgiApp
+from factored.web import security
+from factored.web.chooser import Chooser
+from factored.web.flow import Flow
+from factored.web.health import Health
+from factored.web.logout import Logout
+from factored.web.security import Refused
+from factored.web.site import Site
+from factored.web.unlock import Unlock
+
+log = logging.getLogger(__name__)
+
+FORM = ("GET", "HEAD", "POST")
+
+STATIC_CACHE_S = 3600
+
+
+def make_auth_app(site: Site) -> WsgiApp:
+    """site -> the auth app, a WSGI app mounted at base_auth_url by the gate
+
+    All that it answers is registered here, in this one list.
+    """
+    config = Configurator(
+        settings={**site.settings.pyramid, "pyramid.includes": ""}, package="factored.web"
+    )
+    config.add_view_deriver(security.guard(site), name="factored_guard")
+    config.add_subscriber(partial(security.add_headers, hsts=site.settings.hsts), NewResponse)
+
+    health = Health(site)
+    _page(config, "chooser", "/", Chooser(site).show)
+    _page(config, "healthz", "/healthz", health.healthz)
+    _page(config, "readyz", "/readyz", health.readyz)
+    _page(config, "logout", "/logout", Logout(site).show, methods=FORM)
+    _page(config, "unlock", "/unlock/{token}", Unlock(site).show, methods=FORM)
+    for scheme in site.schemes:
+        _page(config, f"scheme_{scheme.path}", f"/{scheme.path}", Flow(site, scheme).show, FORM)
+    config.add_static_view("authstatic", "factored.web:static", cache_max_age=STATIC_CACHE_S)
+
+    config.add_exception_view(_refused(site), context=Refused)
+    config.add_exception_view(_http_error(site), context=HTTPException)
+    config.add_exception_view(_unavailable(site), context=FactoredError)
+    config.add_exception_view(_failed(site), context=Exception)
+    config.commit()
+
+    # Last, so that an add-on sees the app as it is and may override what it was made for.
+    for package in site.settings.pyramid.get("pyramid.includes", "").split():
+        config.include(package)
+    return cast(WsgiApp, config.make_wsgi_app())
+
+
+def _page(
+    config: Configurator, name: str, path: str, view: Any, methods: tuple[str, ...] | None = None
+) -> None:
+    config.add_route(name, path)
+    config.add_view(view, route_name=name, methods=methods)
+
+
+WORDS = {
+    400: ("That did not work", "The request makes no sense here."),
+    403: ("Not allowed", "This is not allowed."),
+    404: ("Not found", "There is no such page here."),
+    405: ("That did not work", "This page does not take such a request."),
+    413: ("Too much", "That was more than this page can take."),
+    503: ("Not possible right now", "Nobody can sign in at the moment. Please try again soon."),
+}
+OTHERWISE = ("Something went wrong", "Something went wrong here, and was logged.")
+
+
+def _error(site: Site, request: Request, status: int, text: str | None = None) -> Response:
+    title, words = WORDS.get(status, OTHERWISE)
+    onward = (site.auth_path(request), "Back to sign-in")
+    return site.page(request, "message", status, title=title, text=text or words, onward=onward)
+
+
+def _refused(site: Site) -> Any:
+    def view(error: Refused, request: Request) -> Response:
+        response = _error(site, request, error.status, error.text)
+        response.headers.update(error.headers)
+        return response
+
+    return view
+
+
+def _http_error(site: Site) -> Any:
+    """Pyramid's own: not found above all. Its words may repeat what was asked, ours do not."""
+
+    def view(error: HTTPException, request: Request) -> Response:
+        return error if error.status_int < 400 else _error(site, request, error.status_int)
+
+    return view
+
+
+def _unavailable(site: Site) -> Any:
+    """Something that factored needs is down: nobody is let in, and nothing was done by half."""
+
+    def view(error: FactoredError, request: Request) -> Response:
+        log.error("%s: %s", type(error).__name__, error)
+        response = _error(site, request, 503)
+        response.headers["Retry-After"] = "10"
+        return response
+
+    return view
+
+
+def _failed(site: Site) -> Any:
+    def view(error: Exception, request: Request) -> Response:
+        log.error("a page failed", exc_info=error)
+        return _error(site, request, 500)
+
+    return view

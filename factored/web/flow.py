@@ -1,0 +1,117 @@
+"""Name, then code, then ticket: the two forms of a scheme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from factored import names
+from factored.interfaces import Scheme, Verdict
+from factored.services.login import Outcome
+from factored.web import texts
+from factored.web.security import Refused
+from factored.web.site import LocalRedirect, Site
+
+
+class Flow:
+    """The pages of one scheme, at ``base_auth_url/PATH``."""
+
+    def __init__(self, site: Site, scheme: Scheme) -> None:
+        self._site = site
+        self._scheme = scheme
+
+    def show(self, request: Request) -> Response:
+        """GET, and every POST that passed the guard -> the form that comes next, or the way in"""
+        if request.method != "POST":
+            return self._username_form(request)
+        try:
+            name = names.check(request.form.get("username", ""))
+        except names.BadName as error:
+            return self._username_form(request, status=400, error=str(error))
+        submit = request.form["submit"]
+        if submit == "username":
+            return self._code_form(request, name)
+        if submit == "authenticate":
+            return self._attempt(request, name)
+        raise Refused(400, "This page has no such button.")
+
+    def _attempt(self, request: Request, name: str) -> Response:
+        site, form = self._site, request.form
+        outcome = site.login.attempt(
+            self._scheme,
+            name,
+            form.get("code", ""),
+            site.browser(request),
+            remember=bool(form.get("remember")),
+        )
+        if outcome.ticket is not None and outcome.device_cookie is not None:
+            site.sign_in(request, outcome.ticket)
+            site.keep_device(request, outcome.device_cookie)
+            return LocalRedirect(site.way_back(request) or site.home(request))
+        if outcome.verdict is Verdict.LOCKED:
+            response = self._code_form(request, name, status=429, error=self._locked(outcome))
+            response.headers["Retry-After"] = str(outcome.retry_after_s)
+            return response
+        replayed = outcome.verdict is Verdict.REPLAYED
+        return self._code_form(
+            request, name, error=site.text("error.replayed" if replayed else "error.wrong")
+        )
+
+    @staticmethod
+    def _locked(outcome: Outcome) -> str:
+        return (
+            f"Too many attempts. Try again in {texts.wait(outcome.retry_after_s)}, use a browser "
+            "that you have signed in with before, or ask the operator of this site for an unlock "
+            "link."
+        )
+
+    def _username_form(self, request: Request, status: int = 200, **shown: Any) -> Response:
+        site = self._site
+        return site.page(
+            request,
+            "auth",
+            status,
+            **self._common(request),
+            username=request.form.get("username", ""),
+            username_label=site.text("username.label"),
+            username_desc=site.text("username.desc"),
+            button=site.text("button.username"),
+            **shown,
+        )
+
+    def _code_form(self, request: Request, name: str, status: int = 200, **shown: Any) -> Response:
+        site, scheme = self._site, self._scheme
+        common = self._common(request)
+        return site.page(
+            request,
+            "auth-code",
+            status,
+            **common,
+            username=name,
+            code_label=site.text("code.label", scheme.code_label),
+            code_desc=site.text("code.desc", scheme.code_desc),
+            remember=bool(request.form.get("remember")),
+            remember_period=texts.period(site.settings.auth_remember_timeout),
+            button=site.text("button.authenticate"),
+            start_again=site.link(request, f"/{scheme.path}", common["referrer"]),
+            **shown,
+        )
+
+    def _common(self, request: Request) -> dict[str, Any]:
+        """What both forms carry along."""
+        site = self._site
+        way_back = site.way_back(request)
+        return {
+            "title": site.text("title", self._scheme.title),
+            "legend": site.text("legend"),
+            "action": f"{site.auth_path(request)}/{self._scheme.path}",
+            "csrf_token": site.csrf_token(request),
+            "referrer": way_back,
+            "others": [
+                (other.name, site.link(request, f"/{other.path}", way_back))
+                for other in site.schemes
+                if other is not self._scheme
+            ],
+        }

@@ -1,0 +1,48 @@
+"""Signing out: GET asks, POST ends every ticket that the browser showed."""
+
+from __future__ import annotations
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from factored.web.security import Refused
+from factored.web.site import LocalRedirect, Site
+
+
+class Logout:
+    """The page at ``base_auth_url/logout``."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def show(self, request: Request) -> Response:
+        """GET -> the question; POST with ``submit=logout`` -> signed out, and on to the referrer
+
+        The known-device cookie stays: it lets nobody in.
+        """
+        site = self._site
+        way_back = site.way_back(request)
+        if request.method != "POST":
+            return site.page(
+                request,
+                "logout",
+                title="Sign out",
+                action=f"{site.auth_path(request)}/logout",
+                csrf_token=site.csrf_token(request),
+                referrer=way_back,
+                home=way_back or site.home(request),
+            )
+        if request.form["submit"] != "logout":
+            raise Refused(400, "This page has no such button.")
+        site.login.logout(site.browser(request))
+        site.sign_out(request)
+        if way_back:
+            return LocalRedirect(way_back)
+        request.environ["factored.ticket"] = None
+        return site.page(
+            request,
+            "message",
+            title="Signed out",
+            text="You are signed out of this site in this browser.",
+            onward=(site.auth_path(request), "Sign in again"),
+        )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from factored import converters
 from factored import settings as ini
 from factored.auth_tkt import TicketFormat
 from factored.clock import SystemClock
@@ -190,16 +191,16 @@ def complaint(source: str | None, error: FactoredError) -> str:
 
 def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProxy:
     """``paste.app_factory``: SimpleProxy in front of a site that is not WSGI"""
-    converters: dict[str, Callable[[str], Any]] = {
-        "server": ini.as_host_name,
-        "port": ini.whole_number(1, 65535),
-        "urlscheme": ini.one_of("http", "https"),
-        "connect_timeout": ini.whole_number(1, 3600),
-        "read_timeout": ini.whole_number(1, 86400),
-        "pool_size": ini.whole_number(1, 1000),
+    known: dict[str, Callable[[str], Any]] = {
+        "server": converters.as_host_name,
+        "port": converters.whole_number(1, 65535),
+        "urlscheme": converters.one_of("http", "https"),
+        "connect_timeout": converters.whole_number(1, 3600),
+        "read_timeout": converters.whole_number(1, 86400),
+        "pool_size": converters.whole_number(1, 1000),
         "ca_file": lambda text: str(Path(global_conf.get("here", ".")) / text),
     }
-    values, problems = ini.convert_all(local_conf, converters)
+    values, problems = ini.convert_all(local_conf, known)
     problems += [f"{name}: is missing" for name in ("server",) if name not in local_conf]
     if problems:
         error = ConfigurationError([f"simpleproxy {problem}" for problem in problems])

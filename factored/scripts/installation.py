@@ -12,6 +12,7 @@ from pathlib import Path
 
 from factored import codes, keys
 from factored.clock import SystemClock
+from factored.converters import as_bool
 from factored.interfaces import ConfigurationError, FactoredError
 from factored.scripts import output
 from factored.scripts.inifile import Ini
@@ -23,7 +24,7 @@ from factored.services.parts import (
     notices,
     scheme_factories,
 )
-from factored.settings import Settings, as_bool, parse
+from factored.settings import Settings, parse
 from factored.store import schema
 
 RELEASED_AT = 1795305600

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from factored import keys, plugins
+from factored.converters import as_lines, as_secrets
 from factored.interfaces import Clock, ConfigurationError
-from factored.settings import Settings, as_lines, as_secrets
+from factored.settings import Settings
 from factored.store.attempts import SqlAttemptStore
 from factored.store.database import Database
 from factored.store.revocations import SqlRevocationStore

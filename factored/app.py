@@ -25,7 +25,7 @@ from factored.interfaces import (
     WsgiApp,
 )
 from factored.proxy import SimpleProxy
-from factored.services.devices import Devices
+from factored.services.devices import KNOWN_FOR_S, Devices
 from factored.services.links import Links
 from factored.services.login import Login
 from factored.services.parts import (
@@ -88,7 +88,11 @@ def build(
         stores.revocations,
         clock,
         keep_s=revoke_for_s(settings),
-        housekeeping=[lambda: stores.attempts.prune(now_s=int(clock.now_s()))],
+        housekeeping=[
+            lambda: stores.attempts.prune(now_s=int(clock.now_s())),
+            lambda: stores.links.prune(now_s=int(clock.now_s())),
+            lambda: stores.devices.prune(unused_since=int(clock.now_s()) - KNOWN_FOR_S),
+        ],
     )
     devices = Devices(stores.devices, ring, clock)
     site = Site(

@@ -68,7 +68,7 @@ class TicketFormat:
     def __init__(
         self, secrets: Callable[[], tuple[str, ...]], *, hashalg: str, schemes: Collection[str]
     ) -> None:
-        self._secrets = secrets
+        self.secrets = secrets
         self._hashalg = hashalg
         self._shape = re.compile(
             rf"([0-9a-f]{{{hashlib.new(hashalg).digest_size * 2}}})({HEX_TIME})([^!\x00]+)"
@@ -89,7 +89,7 @@ class TicketFormat:
             f".{ticket.ticket_id}.{ticket.series}"
         )
         made = digest(
-            address, ticket.issued_at, self._secrets()[0], ticket.user, ticket.scheme, data,
+            address, ticket.issued_at, self.secrets()[0], ticket.user, ticket.scheme, data,
             self._hashalg,
         )  # fmt: skip
         user = quote(ticket.user, safe=USER_SAFE)
@@ -119,7 +119,7 @@ class TicketFormat:
             hmac.compare_digest(
                 given, digest(address, issued_at, secret, user, scheme, data, self._hashalg)
             )
-            for secret in self._secrets()
+            for secret in self.secrets()
         ):
             return None
         return Ticket(

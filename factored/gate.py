@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from factored import cookies
 from factored import environ as env
+from factored.answers import answer, page
 from factored.auth_tkt import (
     NO_ADDRESS,
     TicketCookie,
@@ -51,8 +52,6 @@ MAX_CANDIDATES = 8
 MAX_REFERRER = 2048
 """Longer ways back are dropped, or the Location header itself is refused by servers."""
 
-PLAIN = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
-
 
 class Gate:
     """WSGI middleware: ``(environ, start_response) -> body``.
@@ -88,13 +87,14 @@ class Gate:
         self._public_host = env.host_of(settings.public_url) if settings.public_url else None
         self._proxies = env.TrustedProxies(settings.trusted_proxies)
         self._memo: dict[tuple[str, str], Ticket] = {}
+        self._memo_secrets: tuple[str, ...] = ()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             app = self._decide(environ)
         except Exception:
             log.exception("the gate failed on a request, which was refused")
-            app = _page("500 Internal Server Error", "Something went wrong here, and was logged.")
+            app = page("500 Internal Server Error", "Something went wrong here, and was logged.")
         return app(environ, start_response)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Gate:
         environ["factored.cookie_name"] = self._cookie_name
         environ["factored.base_auth_url"] = self._base
         if len(environ.get("HTTP_COOKIE", "")) > cookies.MAX_HEADER_BYTES:
-            return _page(
+            return page(
                 "431 Request Header Fields Too Large",
                 "The cookies of this site have grown too large: delete them and try again.",
             )
@@ -123,7 +123,7 @@ class Gate:
         if self._public_host is not None and path != self._base + "/healthz":
             scheme = environ.get("wsgi.url_scheme", "http")
             if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
-                return _page("400 Bad Request", "This site is not served under that name.")
+                return page("400 Bad Request", "This site is not served under that name.")
         if path == self._base or path.startswith(self._below_base):
             return self._auth(environ, path)
         ticket = self._ticket(environ)
@@ -138,7 +138,7 @@ class Gate:
         if path in self._exempt and _sent_plainly(environ):
             return self._downstream
         if not self._revocations.ready:
-            return _page(
+            return page(
                 "503 Service Unavailable",
                 "Sign-in is not possible at the moment. Please try again in a few seconds.",
                 ("Retry-After", "5"),
@@ -173,21 +173,30 @@ class Gate:
         if not values or not self._revocations.ready:
             return []
         address = self._address(environ)
+        memo = self._memo_of_today()
         good = []
         for value in values[:MAX_CANDIDATES]:
-            ticket = self._memo.get((value, address))
+            ticket = memo.get((value, address))
             if ticket is None:
                 ticket = self._tickets.parse(value, address)
                 if ticket is None:
                     continue
-                if len(self._memo) >= MEMO_SIZE:
-                    self._memo.clear()
-                self._memo[value, address] = ticket
+                if len(memo) >= MEMO_SIZE:
+                    memo.clear()
+                memo[value, address] = ticket
             if is_current(
                 ticket, self._now_s(), self._absolute_timeout_s
             ) and not self._revocations.revoked(ticket):
                 good.append(ticket)
         return good
+
+    def _memo_of_today(self) -> dict[tuple[str, str], Ticket]:
+        """-> the memo; a new one once the secrets changed, as a dropped secret verifies nothing"""
+        secrets = self._tickets.secrets()
+        if secrets is not self._memo_secrets:
+            self._memo = {}
+            self._memo_secrets = secrets
+        return self._memo
 
     def _address(self, environ: Environ) -> str:
         """environ -> the address that its tickets are bound to"""
@@ -235,7 +244,7 @@ class Gate:
     def _auth(self, environ: Environ, path: str) -> WsgiApp:
         """environ, path -> the auth app, mounted at base_auth_url and told the good tickets"""
         if not env.is_utf8(path):
-            return _page("400 Bad Request", "The address holds bytes that are not text.")
+            return page("400 Bad Request", "The address holds bytes that are not text.")
         environ["factored.tickets"] = tuple(self._good_tickets(environ))
         environ["factored.ticket"] = self._ticket(environ)
         environ["factored.mount"] = environ.get("SCRIPT_NAME", "")
@@ -254,18 +263,18 @@ class Gate:
             target = env.raw_target(environ)
             if len(target) <= MAX_REFERRER:
                 login_url += "?referrer=" + quote(target.encode("latin-1", "replace"), safe="/")
-            return _page(
+            return page(
                 "302 Found",
                 f'You are being sent to <a href="{html.escape(login_url)}">sign in</a>.',
                 ("Location", login_url),
             )
         if "html" in environ.get("HTTP_ACCEPT", ""):
-            return _page(
+            return page(
                 "401 Unauthorized",
                 f'Please <a href="{html.escape(login_url)}">sign in</a> first.',
             )
         body = {"error": "authentication_required", "login_url": login_url}
-        return _answer(
+        return answer(
             "401 Unauthorized",
             json.dumps(body).encode(),
             [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
@@ -300,33 +309,3 @@ def _kept_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         return headers
     kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
     return [*kept, ("Cache-Control", "private")]
-
-
-def _page(status: str, text: str, *headers: tuple[str, str]) -> WsgiApp:
-    """status, HTML text -> app that answers with a short page"""
-    title = status.partition(" ")[2]
-    body = (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"</head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
-    )
-    return _answer(status, body.encode(), [*PLAIN, *headers])
-
-
-def _answer(status: str, body: bytes, headers: list[tuple[str, str]]) -> WsgiApp:
-    """status, body, headers -> app that gives this answer, and no body to HEAD"""
-
-    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(
-            status,
-            [
-                *headers,
-                ("Content-Length", str(len(body))),
-                ("X-Content-Type-Options", "nosniff"),
-                ("X-Frame-Options", "DENY"),
-                ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-                ("Referrer-Policy", "same-origin"),
-            ],
-        )
-        return [b""] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
-
-    return app

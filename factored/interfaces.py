@@ -311,6 +311,9 @@ class DeviceStore(Protocol):
     def touch(self, device_id: str, *, now_s: int) -> None:
         """device id -> None; sets when it was last used"""
 
+    def prune(self, *, unused_since: int) -> int:
+        """Unix time -> how many that were last used before it were deleted"""
+
 
 class LinkStore(Protocol):
     """One-time links."""
@@ -325,6 +328,9 @@ class LinkStore(Protocol):
 
     def spend(self, link_id: int, *, now_s: int) -> bool:
         """link id -> whether this call was the one that spent it"""
+
+    def prune(self, *, now_s: int) -> int:
+        """-> how many whose time is over were deleted"""
 
 
 class AttemptStore(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factored.codes import new_id
@@ -30,17 +31,19 @@ class Devices:
         self._keys = keys
         self._clock = clock
 
-    def known(self, cookie: str, user: User | None) -> Device | None:
-        """cookie value, user -> the Device, if it is this user's and not over
+    def known(self, cookies: Sequence[str], user: User | None) -> Device | None:
+        """cookie values, user -> the Device, if one is this user's and not over
 
         Junk and other people's cookies end at the signature, before the store is asked.
         """
-        parts = (self._keys.unsign(DEVICE, cookie) or "").split(".")
-        if user is None or len(parts) != 3 or parts[0] != str(user.id):
+        if user is None:
             return None
-        if self._clock.now_s() >= int(parts[2]) + KNOWN_FOR_S:
-            return None
-        return self._devices.find(parts[1], user.id)
+        for cookie in cookies:
+            owner, _, rest = (self._keys.unsign(DEVICE, cookie) or "").partition(".")
+            device_id, _, made_at = rest.partition(".")
+            if owner == str(user.id) and self._clock.now_s() < int(made_at) + KNOWN_FOR_S:
+                return self._devices.find(device_id, user.id)
+        return None
 
     def enlist(self, user_id: int, user_agent: str) -> DeviceCookie:
         """user id, User-Agent -> the cookie of a new known device"""

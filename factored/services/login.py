@@ -24,11 +24,11 @@ from factored.services.throttle import Counted, Throttle
 
 @dataclass(frozen=True)
 class Browser:
-    """Who asks: address and User-Agent as sent, its device cookie, the good tickets it showed."""
+    """Who asks: address and User-Agent as sent, its device cookies, the good tickets it showed."""
 
     address: str
     user_agent: str = ""
-    device_cookie: str = ""
+    device_cookies: tuple[str, ...] = ()
     tickets: tuple[Ticket, ...] = ()
 
 
@@ -83,7 +83,7 @@ class Login:
         if response is None:
             return Outcome(Verdict.WRONG)
         user = self._users.find(username_key)
-        device = self._devices.known(browser.device_cookie, user)
+        device = self._devices.known(browser.device_cookies, user)
         counted = self._throttle.count(scheme.budget, username_key, user, source, device)
         if isinstance(counted, Refusal):
             self._note(Verdict.LOCKED, user, scheme, source)

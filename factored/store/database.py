@@ -16,7 +16,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from factored.converters import as_bool
 from factored.interfaces import ConfigurationError, StoreError
+
+PRE_PING = "sqlalchemy.pool_pre_ping"
 
 SQLITE_BUSY_S = 10
 """How long a writer waits for the one before it; SQLite lets in one at a time."""
@@ -104,16 +107,15 @@ class Database:
             raise StoreError(f"{self.url}: {one_line(error)}") from error
 
     def _make(self) -> sa.Engine:
-        options = {
-            "sqlalchemy.hide_parameters": "true",  # an error's text must not hold a secret
-            "sqlalchemy.pool_pre_ping": "true",
-            **self._settings,
-        }
+        # SQLAlchemy takes these two as they are, and any text for true.
         try:
-            url = sa.make_url(options["sqlalchemy.url"])
+            ping = as_bool(self._settings.get(PRE_PING, "true"))
+            options = {**self._settings, PRE_PING: ping}
+            url = sa.make_url(self._settings["sqlalchemy.url"])
             if url.get_backend_name() == "sqlite":
                 _check_sqlite_file(url, self._require_file)
-            engine = sa.engine_from_config(options, "sqlalchemy.")
+            # An error's text must not hold a secret.
+            engine = sa.engine_from_config(options, "sqlalchemy.", hide_parameters=True)
         except (ArgumentError, NoSuchModuleError, TypeError, ValueError, ImportError) as error:
             raise ConfigurationError([f"sqlalchemy.url: {one_line(error)}"]) from error
         if engine.dialect.name == "sqlite":

@@ -204,6 +204,12 @@ class MemoryDeviceStore:
         if device is not None:
             self._devices[device_id] = replace(device, last_used_at=now_s)
 
+    def prune(self, *, unused_since: int) -> int:
+        old = [one.id for one in self._devices.values() if one.last_used_at < unused_since]
+        for device_id in old:
+            del self._devices[device_id]
+        return len(old)
+
 
 class MemoryLinkStore:
     """:class:`factored.interfaces.LinkStore` in memory."""
@@ -212,12 +218,14 @@ class MemoryLinkStore:
         self._users = users
         self._lock = threading.Lock()
         self._links: dict[str, Link] = {}
+        self._last_id = 0
 
     def add(
         self, kind: LinkKind, user_id: int, token_hash: str, *, now_s: int, ends_at: int
     ) -> None:
         with self._lock:
-            self._links[token_hash] = Link(len(self._links) + 1, kind, user_id, "", ends_at, "")
+            self._last_id += 1
+            self._links[token_hash] = Link(self._last_id, kind, user_id, "", ends_at, "")
 
     def find(self, token_hashes: Sequence[str], *, now_s: int) -> Link | None:
         for token_hash in token_hashes:
@@ -234,3 +242,9 @@ class MemoryLinkStore:
                     self._links[token_hash] = replace(link, ends_at=0)
                     return True
             return False
+
+    def prune(self, *, now_s: int) -> int:
+        with self._lock:
+            kept = {key: link for key, link in self._links.items() if link.ends_at > now_s}
+            gone, self._links = len(self._links) - len(kept), kept
+            return gone

@@ -170,6 +170,12 @@ class SqlDeviceStore:
                 update(DeviceRow).where(DeviceRow.id == device_id).values(last_used_at=now_s)
             )
 
+    def prune(self, *, unused_since: int) -> int:
+        with self._database.writing() as session:
+            return _row_count(
+                session.execute(delete(DeviceRow).where(DeviceRow.last_used_at < unused_since))
+            )
+
 
 class SqlLinkStore:
     """:class:`factored.interfaces.LinkStore` on a :class:`Database`."""
@@ -218,6 +224,10 @@ class SqlLinkStore:
                 .values(used_at=now_s)
             )
             return _row_count(spent) == 1
+
+    def prune(self, *, now_s: int) -> int:
+        with self._database.writing() as session:
+            return _row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))
 
 
 def _row_count(result: object) -> int:

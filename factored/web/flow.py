@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.request import Request
 from pyramid.response import Response
 
 from factored import names
+from factored.converters import TRUE
 from factored.interfaces import Scheme, Verdict
 from factored.services.login import Outcome
 from factored.web import texts
@@ -44,7 +46,7 @@ class Flow:
             name,
             form.get("code", ""),
             site.browser(request),
-            remember=bool(form.get("remember")),
+            remember=_ticked(form),
         )
         if outcome.ticket is not None and outcome.device_cookie is not None:
             site.sign_in(request, outcome.ticket)
@@ -92,7 +94,7 @@ class Flow:
             username=name,
             code_label=site.text("code.label", scheme.code_label),
             code_desc=site.text("code.desc", scheme.code_desc),
-            remember=bool(request.form.get("remember")),
+            remember=_ticked(request.form),
             remember_period=texts.period(site.settings.auth_remember_timeout),
             button=site.text("button.authenticate"),
             start_again=site.link(request, f"/{scheme.path}", common["referrer"]),
@@ -115,3 +117,8 @@ class Flow:
                 if other is not self._scheme
             ],
         }
+
+
+def _ticked(form: Mapping[str, str]) -> bool:
+    """form -> whether "remember me" is ticked"""
+    return form.get("remember", "").lower() in TRUE

@@ -16,7 +16,6 @@ from pyramid.response import Response
 
 from factored.environ import canonical_host, quoted
 from factored.interfaces import Environ
-from factored.keys import CSRF
 from factored.web.site import LocalRedirect, Site
 
 MAX_BODY_BYTES = 16384
@@ -174,15 +173,14 @@ def _is_own(origin: str, environ: Environ) -> bool:
 
 
 def _check_csrf_token(site: Site, request: Request, form: dict[str, str]) -> None:
-    browser_id = site.browser_id(request)
-    if browser_id is None:
+    if not site.browser_ids(request):
         raise Refused(
             403,
             "Your browser sent no cookie back, so this form cannot be trusted. Allow cookies for "
             "this site and open the page again. Operators: over plain http, cookies come back "
             "only with auth_tkt.secure = false.",
         )
-    if not site.keys.verify(CSRF, browser_id, form.get("csrf_token", "")):
+    if not site.csrf_token_is_good(request, form.get("csrf_token", "")):
         raise Refused(403, "This form is too old, or not ours. Open the page again and repeat it.")
 
 

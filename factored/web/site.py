@@ -26,6 +26,9 @@ from factored.web.texts import TEXTS
 BROWSER_COOKIE = "factored_browser"
 DEVICE_COOKIE = "factored_device"
 
+MAX_COPIES = 4
+"""Cookies of one name that are looked at."""
+
 
 class LocalRedirect(Response):  # type: ignore[misc]  # WebOb has no types
     """A redirect whose Location goes out as it is: WebOb would put the request's Host before it."""
@@ -78,7 +81,7 @@ class Site:
         return Browser(
             address=environ.get("REMOTE_ADDR", ""),
             user_agent=environ.get("HTTP_USER_AGENT", ""),
-            device_cookie=self._cookie(request, DEVICE_COOKIE),
+            device_cookies=self._cookies(request, DEVICE_COOKIE),
             tickets=environ.get("factored.tickets", ()),
         )
 
@@ -87,22 +90,26 @@ class Site:
         given = request.form.get("referrer") or request.query.get("referrer", "")
         return local_path(given, self.auth_path(request)) or ""
 
-    def _cookie(self, request: Request, name: str) -> str:
-        values = cookies.values(request.environ.get("HTTP_COOKIE", ""), name)
-        return values[0] if len(values) == 1 else ""
+    @staticmethod
+    def _cookies(request: Request, name: str) -> tuple[str, ...]:
+        """A site on a sibling domain can plant copies, so there may be several, ours among them."""
+        return tuple(cookies.values(request.environ.get("HTTP_COOKIE", ""), name)[:MAX_COPIES])
 
     # -- the browser cookie, and the CSRF token that hangs on it ----------------------------------
 
-    def browser_id(self, request: Request) -> str | None:
-        """request -> the random id of this browser, if it sent back one that we made"""
-        return self.keys.unsign(BROWSER, self._cookie(request, BROWSER_COOKIE))
+    def browser_ids(self, request: Request) -> list[str]:
+        """request -> the random ids that we made and this browser sent back: one, as a rule"""
+        sent = self._cookies(request, BROWSER_COOKIE)
+        return [made for made in (self.keys.unsign(BROWSER, one) for one in sent) if made]
 
     def csrf_token(self, request: Request) -> str:
         """request -> token for its forms; gives the browser an id if it has none"""
-        browser_id = self.browser_id(request)
-        if browser_id is None:
-            browser_id = self.new_browser_id(request)
-        return self.keys.mac(CSRF, browser_id)
+        browser_ids = self.browser_ids(request)
+        return self.keys.mac(CSRF, browser_ids[0] if browser_ids else self.new_browser_id(request))
+
+    def csrf_token_is_good(self, request: Request, token: str) -> bool:
+        """request, token of its form -> whether it was made for this browser"""
+        return any(self.keys.verify(CSRF, one, token) for one in self.browser_ids(request))
 
     def new_browser_id(self, request: Request) -> str:
         """request -> a fresh id, set as cookie on the answer"""

@@ -1,0 +1,488 @@
+"""SimpleProxy, the downstream for apps that are not WSGI: one HTTP upstream, streamed both ways."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import logging
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as UpstreamTimeout
+from urllib3.util import SKIP_HEADER, wait_for_read, wait_for_write
+
+from factored.interfaces import Environ, StartResponse
+
+BLOCK = 65536  # bytes moved at a time: memory stays flat whatever is sent or fetched
+# Bytes of an answer's head, interim answers included. The standard library's limit of 100 headers
+# is too small for some apps; no limit would let an upstream fill the memory.
+MAX_HEAD = 262144
+STALL_S = 1.0  # an upload that stalls this long may have been answered already
+TARGET = ":target"  # carries the raw target past urllib3's quoting; no client can send this name
+
+# Names as CGI writes them, because PHP and others read every odd character of a header name as
+# "_": X.Remote.User must not get through where X-Remote-User does not.
+IDENTITY = frozenset(
+    {"FACTORED_USER", "REMOTE_USER", "X_REMOTE_USER", "X_FORWARDED_USER"}
+    | {"X_AUTHENTICATED_USER", "X_AUTH_REQUEST_USER"}
+)
+# RFC 9110 section 7.6.1; with PROXY, which CGI would take for the variable HTTP_PROXY.
+HOP_BY_HOP = frozenset(
+    {"CONNECTION", "KEEP_ALIVE", "PROXY", "TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE"}
+)
+# A client may list any name in Connection and must not thereby take these from the app.
+END_TO_END = frozenset({"FACTORED_USER", "HOST", "COOKIE", "CONTENT_LENGTH"})
+# Said by the server or not at all: framing, who asks, and by which path an app may be told to
+# route instead of the one the gate decided on.
+NOT_FROM_CLIENT = frozenset(
+    {"CONTENT_LENGTH", "CONTENT_TYPE", "EXPECT", "FORWARDED", "X_REAL_IP"}
+    | {"X_ORIGINAL_URL", "X_REWRITE_URL"}
+)
+
+TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
+LENGTH = re.compile(r"[0-9]{1,18}")
+BAD_VALUE = re.compile(r"[\r\n\0]|[^\x00-\xff]")
+# Printable ASCII without "#": what may stand in a request line as the client sent it.
+RAW_TARGET = re.compile(r"(?:(?i:https?)://[^/?#]*)?(/[!\"$->@-~]*)(\?[!\"$-~]*)?")
+PATH_SAFE = "/-._~!$&'()*+,;=:@"
+QUERY_SAFE = PATH_SAFE + '%?[]"<>\\^`{|}'
+
+STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) +([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?")
+FIELD = re.compile(rf"({TCHARS})[ \t]*:([\t -~\x80-\xff]*)".encode("latin-1"))
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n")
+
+PAGES = {
+    400: ("400 Bad Request", "The server could not make sense of this request."),
+    405: ("405 Method Not Allowed", "This site does not take requests of that kind."),
+    411: ("411 Length Required", "This upload has to say how long it is."),
+    502: ("502 Bad Gateway", "The application behind this site cannot be reached right now."),
+    504: ("504 Gateway Timeout", "The application behind this site took too long to answer."),
+}
+
+log = logging.getLogger(__name__)
+
+
+class SimpleProxy:
+    """environ, start_response -> the upstream's answer
+
+    Nothing in a request chooses the upstream, and a request is sent once. What goes wrong before
+    the answer begins is a short page; what goes wrong later is raised out of the body, so that
+    the server cuts the connection and nobody takes a part for the whole.
+
+    :param read_timeout_s: the longest silence of the upstream, seconds, reading or writing
+    :param pool_size: idle connections kept; more requests than that at once still pass
+    :param ca_file: PEM file of the authorities to trust for https; None for the system's
+    :raises ValueError: urlscheme is neither http nor https
+    :raises OSError: ca_file cannot be read
+    """
+
+    def __init__(
+        self,
+        server: str,
+        port: int,
+        urlscheme: str = "http",
+        *,
+        connect_timeout_s: float = 5,
+        read_timeout_s: float = 60,
+        pool_size: int = 32,
+        ca_file: str | None = None,
+    ) -> None:
+        if urlscheme not in ("http", "https"):
+            raise ValueError(f"urlscheme must be http or https, not {urlscheme!r}")
+        self._tls = ssl.create_default_context(cafile=ca_file) if urlscheme == "https" else None
+        self._address = (server, port)
+        self._options: dict[str, Any] = {
+            "timeout": urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s),
+            "send_timeout_s": read_timeout_s,
+            "maxsize": pool_size,
+        }
+        self._pool_of: tuple[int, urllib3.HTTPConnectionPool] | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            method = request_method(environ)
+            headers = request_headers(environ) | {TARGET: request_target(environ)}
+            body, chunked = request_body(environ, headers)
+            answer: Any = self._pool().urlopen(
+                method,
+                "/",
+                body,
+                headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                chunked=chunked,
+                preload_content=False,
+                decode_content=False,
+            )
+        except Refusal as refusal:
+            return _page(environ, start_response, refusal.status, str(refusal))
+        except HTTPError as error:
+            # A connection refused is urllib3's kind of timeout too.
+            late = isinstance(error, UpstreamTimeout) and not isinstance(error, NewConnectionError)
+            return _page(environ, start_response, 504 if late else 502, repr(error))
+        body_out = AnswerBody(answer)
+        try:
+            start_response(f"{answer.status} {answer.reason}", answer_headers(answer.msg))
+        except BaseException:
+            body_out.close()
+            raise
+        return body_out
+
+    def _pool(self) -> urllib3.HTTPConnectionPool:
+        """-> this process's pool, as sockets made before a fork belong to the parent
+
+        Without a lock, which a fork could copy locked: threads that race make a pool too many.
+        """
+        mine = self._pool_of
+        if mine is None or mine[0] != os.getpid():
+            if self._tls:
+                pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
+                    *self._address, ssl_context=self._tls, **self._options
+                )
+                pool.ConnectionCls = TlsConnection
+            else:
+                pool = urllib3.HTTPConnectionPool(*self._address, **self._options)
+                pool.ConnectionCls = Connection
+            mine = self._pool_of = (os.getpid(), pool)
+        return mine[1]
+
+
+def _page(
+    environ: Environ, start_response: StartResponse, status: int, reason: str
+) -> Iterable[bytes]:
+    """environ, start_response, key of PAGES, reason for the log -> body"""
+    log.log(logging.WARNING if status >= 500 else logging.INFO, "%d: %s", status, reason)
+    title, text = PAGES[status]
+    page = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{text}</p>\n".encode()
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
+    headers.append(("Cache-Control", "no-store"))
+    if status == 405:
+        headers.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    start_response(title, headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+
+
+# -- the request -------------------------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """The request is not forwarded, or not to its end, by the client's fault.
+
+    :param status: key of PAGES
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+def request_method(environ: Environ) -> str:
+    """environ -> method, any that RFC 9110 section 9.1 allows
+
+    :raises Refusal: no method; CONNECT, a tunnel, which WSGI cannot give; TRACE, whose answer shows
+        a script the cookies kept from it (RFC 9110 section 9.3.8)
+    """
+    method = str(environ["REQUEST_METHOD"])
+    if not re.fullmatch(TCHARS, method):
+        raise Refusal(400, "the request line has no valid method")
+    if method.upper() in ("CONNECT", "TRACE"):
+        raise Refusal(405, f"{method} is not forwarded")
+    return method
+
+
+def request_target(environ: Environ) -> str:
+    """environ -> path and query for the request line
+
+    The client's bytes where they mean the path that was decided on, else that path, quoted.
+    Of an absolute target the host is left out.
+
+    :raises Refusal: the path does not start with a slash, or is no PEP 3333 string
+    """
+    query = environ.get("QUERY_STRING", "")
+    try:
+        path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
+        quoted_query = quote(query.encode("latin-1"), safe=QUERY_SAFE)
+    except UnicodeEncodeError:
+        raise Refusal(400, "path or query is not a string of bytes") from None
+    # waitress has the first, gunicorn the second.
+    raw = RAW_TARGET.fullmatch(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "")
+    if raw and unquote_to_bytes(raw[1]) == path and (raw[2] or "?")[1:] == query:
+        return raw[1] + (raw[2] or "")
+    if path and not path.startswith(b"/"):
+        raise Refusal(400, "the path does not start with a slash")
+    return quote(path or b"/", safe=PATH_SAFE) + (f"?{quoted_query}" if query else "")
+
+
+def request_headers(environ: Environ) -> dict[str, str]:
+    """environ -> headers to send, framing left out
+
+    The name the gate set goes on as Factored-User; other identity headers and the ticket cookie
+    (`factored.cookie_name`) do not. X-Forwarded-* tell what was checked on this side.
+
+    :raises Refusal: a value has CR, LF or NUL in it, or is no PEP 3333 string
+    """
+    listed = _options(environ.get("HTTP_CONNECTION", ""))
+    headers = {}
+    for key, value in environ.items():
+        if not key.startswith("HTTP_") or not re.fullmatch(TCHARS, key[5:]):
+            continue
+        name = _canonical(key[5:])
+        if _hop_by_hop(name, listed) or name in NOT_FROM_CLIENT or name.startswith("X_FORWARDED"):
+            continue
+        if name not in IDENTITY or key == "HTTP_FACTORED_USER":
+            headers[key[5:].replace("_", "-").title()] = value
+    if "Cookie" in headers and "factored.cookie_name" in environ:
+        headers["Cookie"] = without_cookie(headers["Cookie"], environ["factored.cookie_name"])
+        if not headers["Cookie"]:
+            del headers["Cookie"]
+    told = {
+        "Content-Type": environ.get("CONTENT_TYPE"),
+        "X-Forwarded-For": environ.get("REMOTE_ADDR"),
+        "X-Forwarded-Host": environ.get("HTTP_HOST"),
+        "X-Forwarded-Proto": environ.get("wsgi.url_scheme"),
+    }
+    headers |= {name: value for name, value in told.items() if value}
+    # urllib3 gives the value SKIP_HEADER a meaning of its own.
+    if any(BAD_VALUE.search(value) or value == SKIP_HEADER for value in headers.values()):
+        raise Refusal(400, "a header has a value that cannot be sent")
+    return {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER} | headers
+
+
+def without_cookie(header: str, name: str) -> str:
+    """Cookie header, name -> the header without that cookie, the others byte for byte
+
+    A comma may start a pair too: that is how servers join two Cookie headers.
+    """
+    pair = rf"(?:^|[;,])\s*{re.escape(name)}\s*(?:=.*?)?(?=;|,\s*{TCHARS}\s*=|$)"
+    kept, found = re.subn(pair, "", header, flags=re.DOTALL)
+    return kept.lstrip(";, \t") if found else header
+
+
+def request_body(environ: Environ, headers: dict[str, str]) -> tuple[Iterator[bytes] | None, bool]:
+    """environ, headers -> (blocks or None, whether to send them chunked); sets Content-Length
+
+    :raises Refusal: the length is no number; the client sent less than that; or the server lost a
+        chunked body, which must not be forwarded as an empty one
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length and not LENGTH.fullmatch(length):
+        raise Refusal(400, "Content-Length is not a number")
+    coded = "HTTP_TRANSFER_ENCODING" in environ
+    if environ.get("wsgi.input_terminated") and (coded or not length):
+        # HTTP/2 need not announce a body: only reading tells.
+        blocks = _blocks(environ["wsgi.input"], None)
+        first = next(blocks, None)
+        return (None, False) if first is None else (itertools.chain([first], blocks), True)
+    size = int(length or 0)
+    if coded and not size:
+        raise Refusal(411, "a chunked body came without its end marked")
+    if length:
+        headers["Content-Length"] = length
+    return (_blocks(environ["wsgi.input"], size) if size else None), False
+
+
+def _blocks(stream: Any, left: int | None) -> Iterator[bytes]:
+    """wsgi.input, bytes to come (None: up to its end) -> blocks; Refusal if it ends before"""
+    while left is None or left > 0:
+        try:
+            block = stream.read(BLOCK if left is None else min(BLOCK, left))
+        except OSError as error:
+            # Never an OSError of ours: urllib3 takes a broken pipe for the upstream's.
+            raise Refusal(400, f"the client's body broke off: {error!r}") from error
+        if not block:
+            if left is None:
+                return
+            raise Refusal(400, "the client's body is shorter than its Content-Length")
+        left = left and left - len(block)
+        yield block
+
+
+# -- the answer --------------------------------------------------------------------------------
+
+
+class AnswerBody:
+    """The body for the server to iterate, which calls close() whatever happened."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """-> the bytes that are there; HTTPError if the upstream broke off or fell silent"""
+        data: bytes = self._answer.read1(BLOCK, decode_content=False)
+        if not data:
+            raise StopIteration
+        return data
+
+    def close(self) -> None:
+        """Close the connection if a rest is unread; after a whole body it is in the pool again."""
+        self._answer.close()
+
+
+def answer_headers(message: http.client.HTTPMessage) -> list[tuple[str, str]]:
+    """answer's headers -> those for the client, in order"""
+    listed = _options(",".join(message.get_all("Connection", [])))
+    return [field for field in message.items() if not _hop_by_hop(_canonical(field[0]), listed)]
+
+
+def _canonical(name: str) -> str:
+    """header name -> as CGI writes it"""
+    return re.sub("[^A-Z0-9]", "_", name.upper())
+
+
+def _options(connection: str) -> set[str]:
+    """Connection header -> the names listed in it"""
+    return {_canonical(option.strip()) for option in connection.split(",")}
+
+
+def _hop_by_hop(name: str, listed: set[str]) -> bool:
+    """canonical name, names listed in Connection -> whether the header ends here"""
+    if name in END_TO_END:
+        return False
+    return name in HOP_BY_HOP or name in listed or name.startswith("PROXY_")
+
+
+# -- the connection ----------------------------------------------------------------------------
+
+
+class Answer(http.client.HTTPResponse):
+    """The upstream's answer, read strictly: where it ends is never a guess.
+
+    The standard library takes a head that breaks off for a whole one, drops what follows a line it
+    does not understand, and skips no interim answer but 100.
+    HTTPException for an answer that cannot be trusted. Source: RFC 9112 sections 4 to 8.
+    """
+
+    def __init__(self, sock: socket.socket, *, method: str | None = None) -> None:
+        super().__init__(sock, method=method)
+        self._to_head = method == "HEAD"
+
+    def begin(self) -> None:
+        """Read the head of the final answer; 101 is none, as WSGI cannot switch protocols."""
+        room, code = MAX_HEAD, b"100"
+        while code < b"200":
+            head = b""
+            while not head.endswith((b"\n\r\n", b"\n\n")):
+                line = self.fp.readline(room)
+                if not line:
+                    raise http.client.HTTPException("the head breaks off or is too long")
+                room -= len(line)
+                head += line
+            first, *lines = re.split(rb"\r?\n(?![ \t])", head.rstrip(b"\r\n"))
+            start = STATUS_LINE.fullmatch(first)
+            fields = [FIELD.fullmatch(re.sub(rb"\r?\n", b"", line)) for line in lines]
+            if not start or start[2] == b"101" or not all(fields):
+                raise http.client.HTTPException("not an HTTP/1 head, or a switch of protocols")
+            minor, code, reason = start.groups(b"")
+        self.version, self.status = 10 if minor == b"0" else 11, int(code)
+        self.reason = reason.decode("latin-1") or http.client.responses.get(self.status, "Unknown")
+        self._frame([(f[1].decode(), f[2].decode("latin-1").strip(" \t")) for f in fields if f])
+
+    def _frame(self, fields: list[tuple[str, str]]) -> None:
+        """headers -> None; sets where the body ends, and the headers without doubt about it"""
+        self.headers = self.msg = http.client.HTTPMessage()
+        codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
+        told = [value for name, value in fields if name.lower() == "content-length"]
+        lengths = {length.strip(" \t") for value in told for length in value.split(",")}
+        if codings and (codings != ["chunked"] or self.version == 10):
+            raise http.client.HTTPException("a transfer coding that is not understood")
+        if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
+            raise http.client.HTTPException("no single Content-Length")
+        bodiless = self._to_head or self.status in (204, 304)
+        self.chunked, self.chunk_left = bool(codings) and not bodiless, None
+        if codings or self.status == 204:
+            lengths.clear()
+        self.length = 0 if bodiless else int(min(lengths)) if lengths else None
+        for name, value in fields:
+            if name.lower() != "content-length":
+                self.msg[name] = value
+            elif lengths:
+                self.msg[name] = lengths.pop()
+        endless = self.length is None and not self.chunked
+        # A name that only contains "close" costs a connection, no more.
+        closing = "close" in ",".join(self.msg.get_all("Connection", [])).lower()
+        self.will_close = endless or closing or self.version == 10
+
+    def _read_next_chunk_size(self) -> int:
+        """-> size; the standard library's takes half a line for a whole one, and -1 for a size"""
+        size = CHUNK_SIZE.fullmatch(self.fp.readline(BLOCK))
+        if not size:
+            raise http.client.HTTPException("a chunk breaks off or does not say how long it is")
+        return int(size[1], 16)
+
+
+class Connection(HTTPConnection):
+    """A connection that sends the target as it is and hears an upstream that answers early."""
+
+    response_class = Answer
+
+    def __init__(self, *args: Any, send_timeout_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._send_timeout_s = send_timeout_s
+        self._sent = False
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """As urllib3's, but the target comes in `headers`, past urllib3's own quoting."""
+        fields = dict(headers or {})
+        self._sent = False
+        super().request(method, fields.pop(TARGET, url), body, fields, **options)
+        self._sent = True
+
+    def send(self, data: Any) -> None:
+        """bytes -> None
+
+        :raises BrokenPipeError: the upstream answered and reads no more; urllib3 reads its answer
+        :raises UpstreamTimeout: the upstream neither reads nor answers
+        """
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(self._send_timeout_s)
+        pause_s, stalled_s, view = min(STALL_S, self._send_timeout_s), 0.0, memoryview(data)
+        try:
+            while view:
+                if wait_for_write(self.sock, pause_s):
+                    view, stalled_s = view[self.sock.send(view) :], 0.0
+                elif self._answered():
+                    raise BrokenPipeError("answered before the upload was read")
+                elif (stalled_s := stalled_s + pause_s) >= self._send_timeout_s:
+                    raise TimeoutError
+        except TimeoutError as error:
+            raise UpstreamTimeout("the upstream stopped reading") from error
+
+    def _answered(self) -> bool:
+        """-> whether a final answer waits; over TLS, where other things wait too, never known"""
+        if isinstance(self.sock, ssl.SSLSocket) or not wait_for_read(self.sock, 0):
+            return False
+        return self.sock.recv(10, socket.MSG_PEEK)[9:] != b"1"
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        """-> answer, its `msg` filled, because in its `headers` the order is lost"""
+        answer: Any = super().getresponse()
+        answer.msg = answer._original_response.msg
+        if not self._sent and self.sock is not None:
+            # The upstream may take the rest of this request for the next one.
+            self.sock.close()
+            self.sock = None
+        return answer  # type: ignore[no-any-return]
+
+
+class TlsConnection(Connection, HTTPSConnection):
+    """The same with the certificate and the host name checked."""

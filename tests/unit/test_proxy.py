@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
-from factored import proxy
+from factored import upstream as upstream_module
 from factored.proxy import SimpleProxy
 
 from .proxy_upstream import OK, WAIT_S, Upstream, read_head, reset
@@ -502,7 +502,14 @@ class Stream:
 
 
 @pytest.mark.parametrize(
-    "size", [1, proxy.BLOCK - 1, proxy.BLOCK, proxy.BLOCK + 1, 3 * proxy.BLOCK]
+    "size",
+    [
+        1,
+        upstream_module.BLOCK - 1,
+        upstream_module.BLOCK,
+        upstream_module.BLOCK + 1,
+        3 * upstream_module.BLOCK,
+    ],
 )
 def test_an_upload_passes_up_to_its_length_and_no_further(forwarded, size):
     body = os.urandom(size)
@@ -669,7 +676,7 @@ def test_an_early_answer_passes_when_the_upstream_closes(app, upstream):
 def test_an_early_answer_passes_when_the_upstream_only_stops_reading(
     app, upstream, monkeypatch, coded
 ):
-    monkeypatch.setattr(proxy, "STALL_S", 0.05)
+    monkeypatch.setattr(upstream_module, "STALL_S", 0.05)
     rest = []
 
     def script(connection):
@@ -678,7 +685,7 @@ def test_an_early_answer_passes_when_the_upstream_only_stops_reading(
             connection.sendall(EARLY)
             # The connection ends although this answer would allow it to be used again.
             assert told.wait(WAIT_S)
-            while block := reader.read1(proxy.BLOCK):
+            while block := reader.read1(upstream_module.BLOCK):
                 rest.append(block[-5:])
 
     told = threading.Event()
@@ -695,7 +702,7 @@ def test_an_early_answer_passes_when_the_upstream_only_stops_reading(
 
 
 def test_an_early_answer_with_an_end_of_its_own_closes_the_connection(app, upstream, monkeypatch):
-    monkeypatch.setattr(proxy, "STALL_S", 0.05)
+    monkeypatch.setattr(upstream_module, "STALL_S", 0.05)
 
     def script(connection):
         connection.recv(10)
@@ -730,7 +737,7 @@ def test_an_upstream_that_takes_part_of_a_block_and_stops_is_timed_out(
     make_proxy, upstream, monkeypatch
 ):
     # As over TLS, where a socket may be writable and yet have no room for a whole record.
-    monkeypatch.setattr(proxy, "wait_for_write", lambda sock, timeout: True)
+    monkeypatch.setattr(upstream_module, "wait_for_write", lambda sock, timeout: True)
 
     def script(connection):
         connection.recv(10)
@@ -746,13 +753,13 @@ def test_an_upstream_that_takes_part_of_a_block_and_stops_is_timed_out(
 
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
 def test_an_upload_may_stall_for_less_than_the_timeout(app, upstream, monkeypatch, interim):
-    monkeypatch.setattr(proxy, "STALL_S", 0.01)
+    monkeypatch.setattr(upstream_module, "STALL_S", 0.01)
     size = 10**7
     stalled = threading.Event()
     monkeypatch.setattr(
-        proxy.Connection,
+        upstream_module.Connection,
         "_answered",
-        lambda self, real=proxy.Connection._answered: stalled.set() or real(self),
+        lambda self, real=upstream_module.Connection._answered: stalled.set() or real(self),
     )
 
     def script(connection):
@@ -776,7 +783,7 @@ def test_the_memory_for_an_upload_is_flat(app, upstream):
             read_head(reader)
             left = size
             while left:
-                left -= len(reader.read1(proxy.BLOCK))
+                left -= len(reader.read1(upstream_module.BLOCK))
             connection.sendall(OK)
 
     upstream.script = script
@@ -856,7 +863,7 @@ def test_many_headers_pass(answered):
 @pytest.mark.parametrize(("beyond", "status"), [(0, "200 OK"), (1, "502 Bad Gateway")])
 def test_a_head_may_be_so_long_and_no_longer(answered, beyond, status):
     start_of_head, end = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ", b"\r\n\r\n"
-    padding = proxy.MAX_HEAD - len(start_of_head + end) + beyond
+    padding = upstream_module.MAX_HEAD - len(start_of_head + end) + beyond
     assert answered(start_of_head + b"x" * padding + end).status == status
 
 
@@ -1028,7 +1035,7 @@ def test_a_chunk_that_does_not_say_its_length_breaks_the_body_off(app, upstream,
 
 def test_a_reset_in_the_body_breaks_it_off(app, upstream):
     def script(connection):
-        connection.recv(proxy.BLOCK)
+        connection.recv(upstream_module.BLOCK)
         connection.sendall(WHOLE[0][:-5])
         assert told.wait(WAIT_S)
         reset(connection)
@@ -1062,7 +1069,7 @@ def test_silence_in_the_body_breaks_it_off(make_proxy, upstream):
 )
 def test_the_first_bytes_pass_before_the_last_are_written(app, upstream, head, parts):
     def script(connection):
-        connection.recv(proxy.BLOCK)
+        connection.recv(upstream_module.BLOCK)
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
         for part in parts:
             connection.sendall(part)
@@ -1081,9 +1088,9 @@ def test_the_memory_for_an_answer_is_flat(app, upstream):
     size = 2 * 10**7
 
     def script(connection):
-        connection.recv(proxy.BLOCK)
+        connection.recv(upstream_module.BLOCK)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        block = bytes(proxy.BLOCK)
+        block = bytes(upstream_module.BLOCK)
         for _ in range(size // len(block)):
             connection.sendall(block)
         connection.sendall(block[: size % len(block)])
@@ -1234,7 +1241,7 @@ def test_an_upstream_whose_name_is_none_is_a_bad_gateway(make_proxy):
 
 def test_an_upstream_that_resets_is_a_bad_gateway(app, upstream):
     def script(connection):
-        connection.recv(proxy.BLOCK)
+        connection.recv(upstream_module.BLOCK)
         reset(connection)
 
     upstream.script = script

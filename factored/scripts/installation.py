@@ -32,6 +32,11 @@ RELEASED_AT = 1795305600
 
 MAIL_TIMEOUT_S = 5
 
+WAITRESS_STRIPS = (
+    "X-Forwarded-* of these is believed; waitress hands it over only if [server:main] sets its own "
+    "trusted_proxy, or clear_untrusted_proxy_headers = false"
+)
+
 
 def init(args: argparse.Namespace, ini: Ini) -> int:
     """Makes what is missing and upgrades what is old; changes nothing that is as it should be."""
@@ -136,6 +141,8 @@ def _checks(ini: Ini) -> list[Check]:
     found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
     found += [Check("settings", False, text) for text in scheme_factories(ini.given)[1]]
     found += [Check("notice", True, text) for text in notices(settings)]
+    if settings.trusted_proxies:
+        found.append(Check("trusted_proxies", True, WAITRESS_STRIPS))
     clock = SystemClock()
     found += [
         _try("database", lambda: _database(settings)),
@@ -205,9 +212,9 @@ def _mail(mail: Mapping[str, str]) -> str:
                 return f"{host}:{port} answers over TLS"
         if host in ("localhost", "127.0.0.1", "::1"):
             return f"{host}:{port} answers"
+        return f"warning: mails to {host}:{port} travel in clear text: set mail.tls = true"
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise FactoredError(f"{host} cannot be used: {error}") from error
-    raise FactoredError(f"{host}:{port} would get mails in clear text: set mail.tls = true")
 
 
 def _clock(now_s: float) -> str:

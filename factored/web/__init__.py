@@ -41,7 +41,7 @@ def make_auth_app(site: Site) -> WsgiApp:
     config.add_subscriber(partial(security.add_headers, hsts=site.settings.hsts), NewResponse)
 
     health = Health(site)
-    _page(config, "chooser", "/", Chooser(site).show)
+    _page(config, "chooser", "/", Chooser(site).show, methods=FORM)
     _page(config, "healthz", "/healthz", health.healthz)
     _page(config, "readyz", "/readyz", health.readyz)
     _page(config, "logout", "/logout", Logout(site).show, methods=FORM)

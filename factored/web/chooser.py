@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyramid.request import Request
 from pyramid.response import Response
 
+from factored.web.security import Refused
 from factored.web.site import LocalRedirect, Site
 
 
@@ -15,8 +16,14 @@ class Chooser:
         self._site = site
 
     def show(self, request: Request) -> Response:
-        """GET -> the list, or 302 to the only scheme; the way back is carried along"""
+        """GET -> the list, or 302 to the only scheme; the way back is carried along
+
+        POST is taken for mod_auth_tkt alone, whose 307 repeats a visitor's POST here; the guard
+        has answered it. A form of ours does not end here.
+        """
         site = self._site
+        if request.method == "POST":
+            raise Refused(400, "This page has no such button.")
         way_back = site.way_back(request)
         schemes = [
             (scheme.name, site.link(request, f"/{scheme.path}", way_back))

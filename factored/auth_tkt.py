@@ -71,7 +71,7 @@ class TicketFormat:
         self.secrets = secrets
         self._hashalg = hashalg
         self._shape = re.compile(
-            rf"([0-9a-f]{{{hashlib.new(hashalg).digest_size * 2}}})({HEX_TIME})([^!\x00]+)"
+            rf"([0-9a-f]{{{hashlib.new(hashalg).digest_size * 2}}})({HEX_TIME})([\x22-\x7e]+)"
             rf"!({'|'.join(map(re.escape, sorted(schemes)))})"
             rf"!(({HEX})\.([rs])({HEX})\.({ID})\.({ID}))",
             re.ASCII,

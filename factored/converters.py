@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -122,25 +121,12 @@ def as_domain(text: str) -> str:
 
 
 def as_public_url(text: str) -> str:
-    parts = urlsplit(text)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if (
-        parts.scheme not in ("http", "https")
-        or not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", _host_of(parts.netloc), re.ASCII)
-        or parts.path not in ("", "/")
-        or parts.query
-        or parts.fragment
-        or (port is not None and not 1 <= port <= 65535)
-    ):
+    match = re.fullmatch(
+        r"(?i:(https?))://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", text, re.ASCII
+    )
+    if match is None or not 1 <= int((match[3] or ":1")[1:]) <= 65535:
         raise ValueError("must be scheme and host only, like https://www.example.com")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _host_of(netloc: str) -> str:
-    return re.sub(r":[0-9]*$", "", netloc)
+    return f"{match[1].lower()}://{match[2].lower()}{match[3] or ''}"
 
 
 def as_host_name(text: str) -> str:

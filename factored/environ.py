@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from factored.interfaces import Environ
 
@@ -52,9 +53,10 @@ def raw_target(environ: Environ) -> str:
     The raw request target where the server gives it (REQUEST_URI, RAW_URI), the quoted path else.
     """
     raw = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "")
-    if "://" in raw.partition("?")[0]:
-        parts = urlsplit(raw)
-        raw = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    absolute = re.match(r"(?i:https?)://[^/?#]*", raw)
+    if absolute:
+        raw = raw[absolute.end() :]
+        raw = raw if raw.startswith("/") else f"/{raw}"
     if raw.startswith("/"):
         return raw
     path = quoted(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"

@@ -212,7 +212,7 @@ def create_file(path: Path, first_key: str) -> bool:
 def add_key(path: Path, new_key: str) -> None:
     """path, key -> None; puts it in the second place, where it verifies and does not sign yet
 
-    :raises ValueError: one is pending already; nothing was changed
+    :raises ValueError: one is pending already, or the file holds no key; nothing was changed
     """
     lines = _lines(path)
     if PENDING in lines:
@@ -223,10 +223,10 @@ def add_key(path: Path, new_key: str) -> None:
 def promote_key(path: Path) -> None:
     """path -> None; the pending key moves to the first place and signs from now on
 
-    :raises ValueError: none is pending; nothing was changed
+    :raises ValueError: none is pending, or the file holds no key; nothing was changed
     """
     lines = _lines(path)
-    if PENDING not in lines:
+    if PENDING not in lines[:-1]:
         raise ValueError("no key is pending; add one first")
     place = lines.index(PENDING)
     _replace(path, [lines[place + 1], *lines[:place], *lines[place + 2 :]])
@@ -235,7 +235,10 @@ def promote_key(path: Path) -> None:
 def _lines(path: Path) -> list[str]:
     """The file's lines, without blank ones and without an operator's own comments."""
     lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return [line for line in lines if line == PENDING or not line.startswith("#")]
+    kept = [line for line in lines if line == PENDING or not line.startswith("#")]
+    if not any(line != PENDING for line in kept):
+        raise ValueError("holds no key; restore it from a backup")
+    return kept
 
 
 def _replace(path: Path, lines: list[str]) -> None:

@@ -19,11 +19,17 @@ WINDOW = 1
 """One step each side: clocks may be 30 s apart (RFC 6238 section 5.2 recommends no more)."""
 
 
+MIN_SECRET_BYTES = 10
+
+
 class LenientTotp(pyotp.TOTP):
-    """pyotp's TOTP without its lower bound: factored 1.x to 4.x made secrets of 80 bits."""
+    """pyotp's TOTP with a lower bound of 80 bits: factored 1.x to 4.x made secrets of that size."""
 
     def byte_secret(self) -> bytes:
-        return base64.b32decode(self.secret + "=" * (-len(self.secret) % 8), casefold=True)
+        secret = base64.b32decode(self.secret + "=" * (-len(self.secret) % 8), casefold=True)
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ValueError("the secret is too short to be one")
+        return secret
 
 
 def verify(
@@ -38,7 +44,8 @@ def verify(
     :param now_s: Unix time, seconds
     :param last_step: step of the last accepted code, or -1; a step is accepted once, and only
         forward
-    :raises ValueError: the secret is not base32: a damaged record, not a user's mistake
+    :raises ValueError: the secret is not base32, or under 80 bits: a damaged record, not a
+        user's mistake
     Source: RFC 6238 section 5.2; RFC 4226 section 7.2.
     """
     totp = LenientTotp(secret)
@@ -80,11 +87,11 @@ class TotpScheme:
         for one in held:
             try:
                 secret = open_secret(self._cipher, one)
-            except DecryptionError as error:
+                found, step = verify(secret, response, now_s=now_s, last_step=one.last_step)
+            except (DecryptionError, ValueError) as error:
                 # The operator reads why; the visitor must not learn that there is such a user.
-                log.error("%s; restore the key file it was stored with", error)
+                log.error("authenticator %s of user %d: %s", one.id, one.user_id, error)
                 continue
-            found, step = verify(secret, response, now_s=now_s, last_step=one.last_step)
             if step is not None:
                 if self._users.accept_step(one.id, step, now_s=int(now_s)):
                     return Verdict.ACCEPTED

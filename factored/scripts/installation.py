@@ -175,10 +175,8 @@ def _database(settings: Settings) -> str:
 
 
 def _schema(settings: Settings) -> str:
-    revision = schema.revision(make_stores(settings).database)
-    if revision != schema.HEAD:
-        raise FactoredError(f"is {revision}, not {schema.HEAD}: run `factored init`")
-    return f"is {revision}, the newest"
+    schema.require_newest(make_stores(settings).database)
+    return f"is {schema.HEAD}, the newest"
 
 
 def _key_file(

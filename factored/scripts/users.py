@@ -19,6 +19,7 @@ from factored.services.enrolment import Enrolment
 from factored.services.parts import Stores, make_key_ring, make_stores, revoke_for_s
 from factored.services.users import Users
 from factored.settings import Settings, parse
+from factored.store import schema
 
 SCHEME_NAMES = {TotpScheme.path: TotpScheme.name}
 
@@ -117,6 +118,7 @@ def _open(ini: Ini) -> tuple[Users, Settings, Stores]:
     settings = parse(ini.given, here=ini.here)
     clock = SystemClock()
     stores = make_stores(settings)
+    schema.require_newest(stores.database)
     ring = make_key_ring(settings, clock)
     users = Users(
         stores.users,

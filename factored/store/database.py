@@ -130,7 +130,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _check_sqlite_file(url: sa.URL, required: bool) -> None:
-    if not url.database or url.database == ":memory:":
+    if not url.database or ":memory:" in url.database or "mode=memory" in str(url):
         raise ValueError("SQLite in memory is lost at each restart; name a file")
     path = Path(url.database)
     if not path.parent.is_dir():

@@ -189,7 +189,8 @@ class MemoryUserStore:
 class MemoryDeviceStore:
     """:class:`factored.interfaces.DeviceStore` in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: MemoryUserStore) -> None:
+        self._users = users
         self._devices: dict[str, Device] = {}
 
     def add(self, device: Device) -> None:
@@ -197,7 +198,8 @@ class MemoryDeviceStore:
 
     def find(self, device_id: str, user_id: int) -> Device | None:
         device = self._devices.get(device_id)
-        return device if device is not None and device.user_id == user_id else None
+        known = device is not None and device.user_id == user_id
+        return device if known and self._users.get(user_id) is not None else None
 
     def touch(self, device_id: str, *, now_s: int) -> None:
         device = self._devices.get(device_id)

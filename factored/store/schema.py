@@ -31,6 +31,17 @@ def revision(database: Database) -> str | None:
         )
 
 
+def require_newest(database: Database) -> None:
+    """database -> None, if it has this release's tables
+
+    :raises StoreError: it has none or older ones, or it did not answer; says what to do
+    """
+    found = revision(database)
+    if found != HEAD:
+        made = f"is at revision {found}" if found else "has no tables of factored"
+        raise StoreError(f"{database.url} {made}, and {HEAD} is needed: run `factored init`")
+
+
 def upgrade(database: Database) -> None:
     """database -> None; makes or upgrades all tables, and does nothing where that is done
 

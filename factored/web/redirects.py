@@ -7,6 +7,7 @@ import re
 from urllib.parse import quote, unquote
 
 MAX_LENGTH = 2048
+"""Characters as quoted, so that what one page hands out the next one takes back."""
 
 PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -18,12 +19,11 @@ def local_path(text: str, auth_path: str) -> str | None:
     and line ends wherever they stand, and read two slashes at the start as another host.
 
     :param text: decoded once, as it came with the query or the form
-    :param auth_path: mount and base_auth_url; a way back into the login would go in circles
+    :param auth_path: URL path of the auth app; a way back into the login would go in circles
     Source: WHATWG URL Standard, basic URL parser (relative and path states); PROMISES 5.
     """
     if (
         not re.match(r"/(?![/\\])", text)
-        or len(text) > MAX_LENGTH
         or "\\" in text
         or not re.fullmatch(r"[^\x00-\x20\x7f-\x9f\ud800-\udfff]+", text)
     ):
@@ -31,6 +31,8 @@ def local_path(text: str, auth_path: str) -> str | None:
     path = posixpath.normpath(unquote(re.split(r"[?#]", text, maxsplit=1)[0]))
     # normpath keeps two leading slashes, which POSIX leaves open.
     path = "/" + path.lstrip("/")
-    if path == auth_path or path.startswith(auth_path + "/"):
+    login = unquote(auth_path)
+    if path == login or path.startswith(login + "/"):
         return None
-    return quote(text, safe=PRINTABLE_ASCII)
+    quoted = quote(text, safe=PRINTABLE_ASCII)
+    return quoted if len(quoted) <= MAX_LENGTH else None

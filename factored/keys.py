@@ -173,7 +173,10 @@ class KeyRing:
                     )
                 except InvalidTag:
                     continue
-        raise DecryptionError(f"the {purpose} of {bound_to} cannot be read with today's keys")
+        raise DecryptionError(
+            f"the {purpose} of {bound_to} cannot be read with today's keys; "
+            "restore the key file it was made with"
+        )
 
     def _keys(self, purpose: str) -> list[bytes]:
         return [self._derive(key, purpose) for key in self._read_keys()]

@@ -24,6 +24,19 @@ FIRST_READ_WAIT_S = 3.0
 """How long a process's first requests wait for the first read before they are turned away."""
 
 
+class _Known:
+    """What one process knows. A forked child has its own: a copied lock may be held for ever."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.revoked: frozenset[str] = frozenset()
+        self.added: frozenset[str] = frozenset()  # here, since the read under way began
+        self.read_until: int | None = None
+        self.full_read_at = 0.0
+        self.thread: threading.Thread | None = None
+        self.first_try = threading.Event()
+
+
 class RevocationList:
     """:class:`factored.interfaces.Revocations`, kept up to date by a thread of each process.
 
@@ -46,69 +59,75 @@ class RevocationList:
         self._clock = clock
         self._keep_s = keep_s
         self._housekeeping = (store.prune, *housekeeping)
-        self._pid = -1
-        self._reset()
-
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._revoked: frozenset[str] = frozenset()
-        self._read_until: int | None = None
-        self._full_read_at = 0.0
-        self._first_try = threading.Event()
         self._stop = threading.Event()
+        self._by_pid: dict[int, _Known] = {}
 
     @property
     def ready(self) -> bool:
-        if self._pid != os.getpid():
-            self._start()
-        if self._read_until is None:
-            self._first_try.wait(FIRST_READ_WAIT_S)
-        return self._read_until is not None
+        known = self._known()
+        if known.thread is None:
+            self._follow(known)
+        if known.read_until is None:
+            known.first_try.wait(FIRST_READ_WAIT_S)
+        return known.read_until is not None
 
     def revoked(self, ticket: Ticket) -> bool:
-        return ticket.ticket_id in self._revoked or ticket.series in self._revoked
+        revoked = self._known().revoked
+        return ticket.ticket_id in revoked or ticket.series in revoked
 
     def revoke(self, *values: str) -> None:
         if not values:
             return
         self._store.add(values, for_s=self._keep_s)
-        with self._lock:
-            self._revoked = self._revoked.union(values)
+        known = self._known()
+        with known.lock:
+            known.revoked = known.revoked.union(values)
+            known.added = known.added.union(values)
 
     def read(self) -> None:
         """-> None; learns what was revoked anywhere
 
         :raises StoreError: the store did not answer; what was known holds
         """
-        # Under the lock, so that what revoke() adds meanwhile is not lost with the old set.
-        with self._lock:
-            now_s = self._clock.monotonic_s()
-            full = self._read_until is None or now_s - self._full_read_at > FULL_READ_S
-            since = None if full or self._read_until is None else self._read_until - OVERLAP_S
-            store_now, values = self._store.read(since)
-            self._revoked = frozenset(values) if full else self._revoked.union(values)
-            self._read_until = store_now
-            if full:
-                self._full_read_at = now_s
+        known = self._known()
+        now_s = self._clock.monotonic_s()
+        since = None
+        if known.read_until is not None and now_s - known.full_read_at <= FULL_READ_S:
+            since = known.read_until - OVERLAP_S
+        with known.lock:
+            known.added = frozenset()
+        # Not under the lock: a login must not wait for a store that hangs here.
+        store_now, values = self._store.read(since)
+        with known.lock:
+            kept = known.added if since is None else known.revoked
+            known.revoked = kept.union(values)
+        if since is None:
+            known.full_read_at = now_s
+        known.read_until = store_now
 
     def stop(self) -> None:
         """-> None; ends this process's thread"""
         self._stop.set()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._pid = os.getpid()
-        self._reset()
-        threading.Thread(
-            target=self._follow, args=(self._stop,), name="factored-revocations", daemon=True
-        ).start()
+    def _known(self) -> _Known:
+        """-> this process's; setdefault is one step, so two threads get the same"""
+        pid = os.getpid()
+        return self._by_pid.get(pid) or self._by_pid.setdefault(pid, _Known())
 
-    def _follow(self, stop: threading.Event) -> None:
+    def _follow(self, known: _Known) -> None:
+        """Starts the thread that reads again and again, once in each process."""
+        thread = threading.Thread(
+            target=self._keep_reading, args=(known,), name="factored-revocations", daemon=True
+        )
+        with known.lock:
+            if known.thread is None:
+                known.thread = thread
+                thread.start()
+
+    def _keep_reading(self, known: _Known) -> None:
         tidied_at = self._clock.monotonic_s()
         failing = False
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
                 self.read()
                 if self._clock.monotonic_s() - tidied_at > FULL_READ_S:
@@ -124,5 +143,5 @@ class RevocationList:
                 failing = True
             except Exception:
                 log.exception("reading revocations failed; it is tried again")
-            self._first_try.set()
-            stop.wait(REREAD_S)
+            known.first_try.set()
+            self._stop.wait(REREAD_S)

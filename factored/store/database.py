@@ -107,10 +107,12 @@ class Database:
             raise StoreError(f"{self.url}: {one_line(error)}") from error
 
     def _make(self) -> sa.Engine:
-        # SQLAlchemy takes these two as they are, and any text for true.
-        try:
+        try:  # SQLAlchemy takes this one as it is, and any text for true
             ping = as_bool(self._settings.get(PRE_PING, "true"))
-            options = {**self._settings, PRE_PING: ping}
+        except ValueError as error:
+            raise ConfigurationError([f"{PRE_PING}: {error}"]) from error
+        options = {**self._settings, PRE_PING: ping}
+        try:
             url = sa.make_url(self._settings["sqlalchemy.url"])
             if url.get_backend_name() == "sqlite":
                 _check_sqlite_file(url, self._require_file)

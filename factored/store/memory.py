@@ -97,12 +97,49 @@ class MemoryAttemptStore:
         return stamps
 
 
+class MemoryDeviceStore:
+    """:class:`factored.interfaces.DeviceStore` in memory."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, Device] = {}
+
+    def add(self, device: Device) -> None:
+        self._devices[device.id] = device
+
+    def find(self, device_id: str, user_id: int) -> Device | None:
+        device = self._devices.get(device_id)
+        return device if device is not None and device.user_id == user_id else None
+
+    def touch(self, device_id: str, *, now_s: int) -> None:
+        device = self._devices.get(device_id)
+        if device is not None:
+            self._devices[device_id] = replace(device, last_used_at=now_s)
+
+    def prune(self, *, unused_since: int) -> int:
+        old = [one.id for one in self._devices.values() if one.last_used_at < unused_since]
+        for device_id in old:
+            del self._devices[device_id]
+        return len(old)
+
+    def drop(self, user_id: int) -> None:
+        """user id -> None; what removing a user does in SQL"""
+        for device in list(self._devices.values()):
+            if device.user_id == user_id:
+                del self._devices[device.id]
+
+
 class MemoryUserStore:
     """:class:`factored.interfaces.UserStore` in memory; ids are never given twice."""
 
-    def __init__(self, revocations: MemoryRevocationStore, attempts: MemoryAttemptStore) -> None:
+    def __init__(
+        self,
+        revocations: MemoryRevocationStore,
+        attempts: MemoryAttemptStore,
+        devices: MemoryDeviceStore,
+    ) -> None:
         self._revocations = revocations
         self._attempts = attempts
+        self._devices = devices
         self._lock = threading.Lock()
         self._users: dict[int, User] = {}
         self._last_id = 0
@@ -141,6 +178,7 @@ class MemoryUserStore:
                 return False
             self._revocations.add([user.ticket_series], for_s=revoke_for_s)
             self._attempts.drop(bucket_owner(user_id))
+            self._devices.drop(user_id)
             return True
 
     def each(self) -> Iterator[User]:
@@ -186,33 +224,6 @@ class MemoryUserStore:
         return count
 
 
-class MemoryDeviceStore:
-    """:class:`factored.interfaces.DeviceStore` in memory."""
-
-    def __init__(self, users: MemoryUserStore) -> None:
-        self._users = users
-        self._devices: dict[str, Device] = {}
-
-    def add(self, device: Device) -> None:
-        self._devices[device.id] = device
-
-    def find(self, device_id: str, user_id: int) -> Device | None:
-        device = self._devices.get(device_id)
-        known = device is not None and device.user_id == user_id
-        return device if known and self._users.get(user_id) is not None else None
-
-    def touch(self, device_id: str, *, now_s: int) -> None:
-        device = self._devices.get(device_id)
-        if device is not None:
-            self._devices[device_id] = replace(device, last_used_at=now_s)
-
-    def prune(self, *, unused_since: int) -> int:
-        old = [one.id for one in self._devices.values() if one.last_used_at < unused_since]
-        for device_id in old:
-            del self._devices[device_id]
-        return len(old)
-
-
 class MemoryLinkStore:
     """:class:`factored.interfaces.LinkStore` in memory."""
 
@@ -240,7 +251,8 @@ class MemoryLinkStore:
     def spend(self, link_id: int, *, now_s: int) -> bool:
         with self._lock:
             for token_hash, link in list(self._links.items()):
-                if link.id == link_id and link.ends_at > now_s:
+                there = self._users.get(link.user_id) is not None
+                if link.id == link_id and link.ends_at > now_s and there:
                     self._links[token_hash] = replace(link, ends_at=0)
                     return True
             return False

@@ -6,6 +6,7 @@ and is called for it only after all the checks here, with the fields in ``reques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -101,7 +102,7 @@ def _form(environ: Environ) -> dict[str, str]:
     """
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     length = environ.get("CONTENT_LENGTH") or ""
-    if length and (not (length.isascii() and length.isdigit())):
+    if length and not re.fullmatch(r"[0-9]{1,18}", length, re.ASCII):
         raise Refused(400, "The length of the request makes no sense.")
     if length and int(length) > MAX_BODY_BYTES:
         raise Refused(413, "That was more than this page can take.")

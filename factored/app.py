@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from factored.services.parts import (
     make_key_ring,
     make_stores,
     make_ticket_secrets,
+    missing_parts,
     notices,
     revoke_for_s,
     scheme_factories,
@@ -68,6 +70,7 @@ def build(
     """
     clock = clock or SystemClock()
     factories, problems = scheme_factories(given)
+    problems += missing_parts(given)
     try:
         settings = ini.parse(given, here=here)
     except ConfigurationError as error:
@@ -195,6 +198,13 @@ def complaint(source: str | None, error: FactoredError) -> str:
 
 def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProxy:
     """``paste.app_factory``: SimpleProxy in front of a site that is not WSGI"""
+
+    def readable(text: str) -> str:
+        path = Path(global_conf.get("here", ".")) / text
+        if not os.access(path, os.R_OK):
+            raise ValueError("must be a file that can be read")
+        return str(path)
+
     known: dict[str, Callable[[str], Any]] = {
         "server": converters.as_host_name,
         "port": converters.whole_number(1, 65535),
@@ -202,10 +212,11 @@ def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProx
         "connect_timeout": converters.whole_number(1, 3600),
         "read_timeout": converters.whole_number(1, 86400),
         "pool_size": converters.whole_number(1, 1000),
-        "ca_file": lambda text: str(Path(global_conf.get("here", ".")) / text),
+        "ca_file": readable,
     }
     values, problems = ini.convert_all(local_conf, known)
-    problems += [f"{name}: is missing" for name in ("server",) if name not in local_conf]
+    if not local_conf.get("server", "").strip():
+        problems.append("server: is missing")
     if problems:
         error = ConfigurationError([f"simpleproxy {problem}" for problem in problems])
         raise _not_started(global_conf, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Callable
 
@@ -106,9 +107,14 @@ def as_cookie_path(text: str) -> str:
     return text
 
 
+RESERVED_COOKIES = ("factored_browser", "factored_device")
+
+
 def as_cookie_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", text, re.ASCII):
         raise ValueError("must be a cookie name: letters, digits and !#$%&'*+.^_`|~-")
+    if text in RESERVED_COOKIES:
+        raise ValueError("is the name of a cookie of the login pages; choose another")
     return text
 
 
@@ -173,11 +179,19 @@ def as_secrets(text: str) -> tuple[str, ...]:
             raise ValueError(
                 f"{where} has {len(secret)} characters; at least {MIN_SECRET_LENGTH} are needed"
             )
-        if len(set(secret)) < MIN_SECRET_VARIETY:
-            raise ValueError(
-                f"{where} repeats {len(set(secret))} characters; put a long random text there"
-            )
+        if len(set(secret)) < MIN_SECRET_VARIETY or _is_pattern(secret):
+            raise ValueError(f"{where} repeats itself; put a long random text there")
     return secrets
+
+
+def _is_pattern(secret: str) -> bool:
+    """Whether a short block comes again and again, or most characters just count up or down."""
+    blocks = (secret[:length] for length in range(1, len(secret) // 2 + 1))
+    steps = [abs(ord(one) - ord(other)) for one, other in itertools.pairwise(secret)]
+    return (
+        any(secret in block * (len(secret) // len(block) + 1) for block in blocks)
+        or steps.count(1) > len(steps) // 2
+    )
 
 
 def _dot_segments(path: str) -> bool:

@@ -43,11 +43,12 @@ IDENTITY_KEYS = (
 )
 """What says who somebody is: only the gate may say so, so all copies go first, always."""
 
+PATH_HEADERS = ("HTTP_SCRIPT_NAME", "HTTP_PATH_INFO")
+"""gunicorn takes the path from these of a peer on its own host (``forwarder_headers``), so a client
+behind a proxy that passes underscores could choose what an exempt path is compared with."""
+
 MEMO_SIZE = 4096
 """Verified tickets that are remembered; emptied when full. 600 bytes each."""
-
-MAX_CANDIDATES = 8
-"""Ticket cookies that are verified for one request; more of them is not a browser."""
 
 MAX_REFERRER = 2048
 """Longer ways back are dropped, or the Location header itself is refused by servers."""
@@ -107,6 +108,8 @@ class Gate:
         The order is the design's: nothing is looked at before the client's copies of identity
         are gone, and the auth app is reached with or without a ticket.
         """
+        if any(key in environ for key in PATH_HEADERS):
+            return page("400 Bad Request", "A header of this request tries to move the path.")
         env.repair_path(environ)
         for key in IDENTITY_KEYS:
             environ.pop(key, None)
@@ -175,7 +178,7 @@ class Gate:
         address = self._address(environ)
         memo = self._memo_of_today()
         good = []
-        for value in values[:MAX_CANDIDATES]:
+        for value in values:
             ticket = memo.get((value, address))
             if ticket is None:
                 ticket = self._tickets.parse(value, address)

@@ -295,8 +295,8 @@ class UserStore(Protocol):
         True moves ``last_step`` forward to it; an equal or an older step is False.
         """
 
-    def lower_steps(self, user_id: int, step: int) -> int:
-        """user id, present step -> how many authenticators stood in the future and now do not"""
+    def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
+        """user id, present step -> how many authenticators stood beyond its window; now at it"""
 
 
 class DeviceStore(Protocol):

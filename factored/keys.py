@@ -144,8 +144,11 @@ class KeyRing:
         return any(hmac.compare_digest(given, one.encode()) for one in made)
 
     def bucket(self, purpose: str, message: str, buckets: int) -> int:
-        """purpose, message -> a number below ``buckets`` that only the key's holder can foresee"""
-        key = self._keys(purpose)[0]
+        """purpose, message -> a number below ``buckets`` that only the key's holder can foresee
+
+        Under the oldest key: rotating must not empty a throttle's buckets.
+        """
+        key = self._keys(purpose)[-1]
         return int.from_bytes(hmac.digest(key, message.encode(), sha256)[:8], "big") % buckets
 
     def encrypt(self, purpose: str, plaintext: str, *, bound_to: str) -> str:

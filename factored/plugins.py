@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from factored.interfaces import ConfigurationError
@@ -28,3 +30,11 @@ def load(group: str, name: str) -> Any:
         return next(iter(found.values())).load()
     except (ImportError, AttributeError) as error:
         raise ConfigurationError([f"{name!r} cannot be loaded: {error}"]) from error
+
+
+def importable(name: str) -> bool:
+    """dotted name of a module -> whether it can be found, without importing the module itself"""
+    try:
+        return name in sys.modules or find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -263,6 +263,8 @@ def request_body(environ: Environ, headers: dict[str, str]) -> tuple[Iterator[by
     if length and not LENGTH.fullmatch(length):
         raise Refusal(400, "Content-Length is not a number")
     coded = "HTTP_TRANSFER_ENCODING" in environ
+    if coded and environ["HTTP_TRANSFER_ENCODING"].strip(" \t").lower() != "chunked":
+        raise Refusal(400, "a transfer coding that cannot be passed on")
     if environ.get("wsgi.input_terminated") and (coded or not length):
         # HTTP/2 need not announce a body: only reading tells.
         blocks = _blocks(environ["wsgi.input"], None)

@@ -10,13 +10,9 @@ import pyotp
 from factored import codes
 from factored.interfaces import DecryptionError, SchemeContext, User, Verdict
 from factored.keys import SECRET
-from factored.services.enrolment import open_secret
+from factored.services.enrolment import STEP_S, WINDOW, open_secret
 
 log = logging.getLogger(__name__)
-
-STEP_S = 30
-WINDOW = 1
-"""One step each side: clocks may be 30 s apart (RFC 6238 section 5.2 recommends no more)."""
 
 
 MIN_SECRET_BYTES = 10

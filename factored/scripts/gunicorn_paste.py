@@ -37,8 +37,14 @@ def main() -> None:
     PasteServer("%(prog)s [OPTIONS] INI").run()
 
 
+UNBELIEVED: dict[str, Any] = {"forwarder_headers": "", "secure_scheme_headers": {}}
+
+
 def server_settings(path: Path, cfg: Any) -> dict[str, Any]:
     """ini path, gunicorn's config -> what ``[server:main]`` says, in gunicorn's own names
+
+    gunicorn by itself believes a path and a scheme from any peer on its own host; the gate believes
+    its trusted_proxies alone, so both are off unless the section sets them.
 
     ``host``, ``port`` and ``listen`` mean the same under every server; all other keys are
     gunicorn's only where the section uses gunicorn (``threads`` of waitress are not its threads).
@@ -50,10 +56,10 @@ def server_settings(path: Path, cfg: Any) -> dict[str, Any]:
             SERVER, f"config:{path}", name="main", global_conf=cfg.paste_global_conf
         )
     except LookupError:
-        return {}
+        return dict(UNBELIEVED)
     given = dict(context.local_conf)
     host, port, listen = (given.pop(key, "") for key in ("host", "port", "listen"))
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = dict(UNBELIEVED)
     if listen:
         settings["bind"] = listen.split()
     elif host or port:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging.config
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def read(uri: str) -> Ini:
         raise IniError(f"{name}: {' '.join(str(error).split())}") from None
 
 
+def set_up_logging(path: Path) -> None:
+    """ini path -> None; what a command does goes to the log that the server's events go to
+
+    :raises IniError: the logging sections cannot be used
+    """
+    try:
+        defaults = {"here": str(path.parent), "__file__": str(path)}
+        if "loggers" in ConfigLoader(str(path)).parser.sections():
+            logging.config.fileConfig(
+                path, defaults, disable_existing_loggers=False, encoding="utf-8"
+            )
+    except Exception as error:
+        raise IniError(f"{path.name}: the logging sections cannot be used: {error}") from error
+
+
 def _section(name: str, parser: configparser.ConfigParser, wanted: str) -> str:
     ours = [
         section
@@ -79,12 +95,15 @@ def _section(name: str, parser: configparser.ConfigParser, wanted: str) -> str:
 def _settings(parser: configparser.ConfigParser, section: str) -> dict[str, str]:
     """Option by option as PasteDeploy does: defaults are not settings, ``get x = y`` reads one."""
     defaults = dict(parser.defaults())
+    own = [one for one in parser.options(section) if one not in (*defaults, *NOT_SETTINGS)]
+    texts = {option: parser.get(section, option) for option in own}
+    shared = defaults | {
+        option[4:].strip(): text for option, text in texts.items() if option.startswith("set ")
+    }
     values = {}
-    for option in parser.options(section):
-        if option in defaults or option in NOT_SETTINGS or option.startswith("set "):
-            continue
-        text = parser.get(section, option)
+    for option, text in texts.items():
         if option.startswith("get "):
-            option, text = option[4:].strip(), defaults.get(text, "")
-        values[option] = text
+            values[option[4:].strip()] = shared.get(text, "")
+        elif not option.startswith("set "):
+            values[option] = text
     return values

@@ -21,6 +21,7 @@ from factored.services.parts import (
     make_key_ring,
     make_stores,
     make_ticket_secrets,
+    missing_parts,
     notices,
     scheme_factories,
 )
@@ -139,7 +140,8 @@ def _checks(ini: Ini) -> list[Check]:
     except ConfigurationError as error:
         return [Check("settings", False, text) for text in error.problems]
     found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
-    found += [Check("settings", False, text) for text in scheme_factories(ini.given)[1]]
+    missing = [*scheme_factories(ini.given)[1], *missing_parts(ini.given)]
+    found += [Check("settings", False, text) for text in missing]
     found += [Check("notice", True, text) for text in notices(settings)]
     if settings.trusted_proxies:
         found.append(Check("trusted_proxies", True, WAITRESS_STRIPS))

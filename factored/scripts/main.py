@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         command: Command = args.command
-        return command(args, inifile.read(args.ini))
+        ini = inifile.read(args.ini)
+        inifile.set_up_logging(ini.path)
+        return command(args, ini)
     except NoSuchUser as error:
         return _failed(error, NO_SUCH_USER)
     except UserExists as error:

@@ -11,6 +11,9 @@ from factored.interfaces import Authenticator, AuthenticatorState, Cipher, Clock
 from factored.keys import SECRET
 
 SCHEME = "ga"
+STEP_S = 30
+WINDOW = 1
+"""One step each side: clocks may be 30 s apart (RFC 6238 section 5.2 recommends no more)."""
 LABEL = "Authenticator app"
 
 

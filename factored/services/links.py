@@ -26,9 +26,11 @@ class Links:
 
         Of two presses at once, one gets a cookie.
         """
+        # The device first: if what follows fails, nobody has its cookie, and the link is unspent.
+        cookie = self._devices.enlist(link.user_id, user_agent)
         if not self._links.spend(link.id, now_s=int(self._clock.now_s())):
             return None
         audit.record(
             "unlock", result="success", user=link.username, source=source, reason="link pressed"
         )
-        return self._devices.enlist(link.user_id, user_agent)
+        return cookie

@@ -12,6 +12,7 @@ from factored.interfaces import (
     Refusal,
     Revocations,
     Scheme,
+    StoreError,
     Ticket,
     User,
     UserStore,
@@ -82,6 +83,7 @@ class Login:
         response = scheme.normalise(typed)
         if response is None:
             return Outcome(Verdict.WRONG)
+        self._require_revocations()
         user = self._users.find(username_key)
         device = self._devices.known(browser.device_cookies, user)
         counted = self._throttle.count(scheme.budget, username_key, user, source, device)
@@ -89,12 +91,14 @@ class Login:
             self._note(Verdict.LOCKED, user, scheme, source)
             return Outcome(Verdict.LOCKED, counted.retry_after_s)
         verdict = scheme.verify(user, response)
+        outcome = Outcome(verdict)
+        if verdict is Verdict.ACCEPTED:
+            if user is None:  # a scheme that is broken, and not a way in
+                verdict, outcome = Verdict.UNKNOWN_USER, Outcome(Verdict.UNKNOWN_USER)
+            else:
+                outcome = self._let_in(user, scheme, browser, counted, remember)
         self._note(verdict, user, scheme, source)
-        if verdict is not Verdict.ACCEPTED:
-            return Outcome(verdict)
-        if user is None:  # a scheme that is broken, and not a way in
-            return Outcome(Verdict.UNKNOWN_USER)
-        return self._let_in(user, scheme, browser, counted, remember)
+        return outcome
 
     def _let_in(
         self, user: User, scheme: Scheme, browser: Browser, counted: Counted, remember: bool
@@ -123,12 +127,18 @@ class Login:
 
         :raises StoreError: it could not be written, so the tickets are still good
         """
+        self._require_revocations()
         self._revocations.revoke(*(ticket.ticket_id for ticket in browser.tickets))
         for ticket in browser.tickets:
             audit.record(
                 "logout", result="success", user=ticket.user, scheme=ticket.scheme,
                 source=client_source(browser.address),
             )  # fmt: skip
+
+    def _require_revocations(self) -> None:
+        """Without them no ticket is known to be good, so none that the browser showed could end."""
+        if not self._revocations.ready:
+            raise StoreError("the revocations have not been read yet")
 
     @staticmethod
     def _note(verdict: Verdict, user: User | None, scheme: Scheme, source: str) -> None:

@@ -16,6 +16,9 @@ from factored.store.revocations import SqlRevocationStore
 from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 
 SCHEMES = "factored.schemes"
+FINDERS = "factored.finders"
+
+FINDERS_TO_COME = ("SQL", "Email Domain")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ def notices(settings: Settings) -> list[str]:
         found.append("autouserfinder: finders come with a later release; none is asked yet")
     if settings.reminder:
         found.append("allowgooglecodereminder: mails come with a later release; no button yet")
+    if settings.cookie_path != "/":
+        found.append(
+            f"auth_tkt.path = {settings.cookie_path}: must cover the place of base_auth_url too, "
+            "or nobody can sign out"
+        )
     if not settings.cookie_secure:
         found.append("auth_tkt.secure = false: fit for a trial, not for a site on the net")
     return found
@@ -85,7 +93,7 @@ def notices(settings: Settings) -> list[str]:
 
 def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
     """ini strings -> the factories of the supported schemes, and what is wrong with their names"""
-    listed = as_lines(given.get("supported_auth_schemes", "")) or (Settings.supported_auth_schemes)
+    listed = as_lines(given.get("supported_auth_schemes", "")) or Settings.supported_auth_schemes
     factories, problems = [], []
     for name in listed:
         try:
@@ -93,3 +101,16 @@ def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
         except ConfigurationError as error:
             problems += [f"supported_auth_schemes: {text}" for text in error.problems]
     return factories, problems
+
+
+def missing_parts(given: Mapping[str, str]) -> list[str]:
+    """ini strings -> problems: a finder that nobody offers, add-ons that are not installed"""
+    problems = []
+    finder = given.get("autouserfinder", "").strip()
+    known = sorted({*FINDERS_TO_COME, *plugins.names(FINDERS)})
+    if finder and finder not in (*known, "LDAP Users"):  # settings has a sentence for that one
+        problems.append(f"autouserfinder: {finder!r} must be {' or '.join(known)}")
+    for package in given.get("pyramid.includes", "").split():
+        if not plugins.importable(package):
+            problems.append(f"pyramid.includes: {package!r} is not installed")
+    return problems

@@ -16,10 +16,9 @@ from factored.interfaces import (
 )
 from factored.keys import LINK, KeyRing
 from factored.services import audit
-from factored.services.enrolment import Enrolment, TotpCredential
+from factored.services.enrolment import STEP_S, WINDOW, Enrolment, TotpCredential
 
 UNLOCK_FOR_S = 86400
-STEP_S = 30
 
 
 class NoSuchUser(FactoredError):
@@ -115,7 +114,8 @@ class Users:
         """
         user = self.find(name)
         now_s = int(self._clock.now_s())
-        self._users.lower_steps(user.id, now_s // STEP_S)
+        # A step within the window may have been used rightly, and must not come back.
+        self._users.lower_steps(user.id, now_s // STEP_S, window=WINDOW)
         token = codes.new_link_token()
         self._links.add(
             LinkKind.UNLOCK,

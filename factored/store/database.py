@@ -21,8 +21,27 @@ from factored.interfaces import ConfigurationError, StoreError
 
 PRE_PING = "sqlalchemy.pool_pre_ping"
 
-SQLITE_BUSY_S = 10
+SQLITE_BUSY_S = 3
 """How long a writer waits for the one before it; SQLite lets in one at a time."""
+
+ANSWER_S = 5
+"""How long any other database may take to answer, so that one that hangs holds no thread long."""
+
+POOL_WAIT_S = 3
+
+CONNECT_ARGS: dict[str, dict[str, object]] = {
+    "psycopg": {
+        "connect_timeout": ANSWER_S,
+        "tcp_user_timeout": ANSWER_S * 1000,
+        "options": f"-c statement_timeout={ANSWER_S * 1000}",
+    },
+    "pymysql": {
+        "connect_timeout": ANSWER_S,
+        "read_timeout": ANSWER_S,
+        "write_timeout": ANSWER_S,
+    },
+}
+"""Driver -> its time-outs; what the URL says itself comes first."""
 
 
 class database_now(FunctionElement[int]):
@@ -73,8 +92,8 @@ class Database:
 
     @property
     def url(self) -> str:
-        """-> the URL without its password, for people"""
-        return self.engine.url.render_as_string(hide_password=True)
+        """-> the URL without its password, which may stand in the query too, for people"""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -116,13 +135,31 @@ class Database:
             url = sa.make_url(self._settings["sqlalchemy.url"])
             if url.get_backend_name() == "sqlite":
                 _check_sqlite_file(url, self._require_file)
-            # An error's text must not hold a secret.
-            engine = sa.engine_from_config(options, "sqlalchemy.", hide_parameters=True)
-        except (ArgumentError, NoSuchModuleError, TypeError, ValueError, ImportError) as error:
+            engine = sa.engine_from_config(options, "sqlalchemy.", **_enforced(url, options))
+        except (ArgumentError, NoSuchModuleError, ValueError, ImportError) as error:
             raise ConfigurationError([f"sqlalchemy.url: {one_line(error)}"]) from error
+        except TypeError as error:
+            raise ConfigurationError([f"sqlalchemy.*: {one_line(error)}"]) from error
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
         return engine
+
+
+def _enforced(url: sa.URL, options: Mapping[str, object]) -> dict[str, Any]:
+    """URL, what the ini says -> engine arguments that are not the operator's to choose"""
+    # An error's text must not hold a secret.
+    enforced: dict[str, Any] = {"hide_parameters": True}
+    if url.get_backend_name() == "sqlite":
+        return enforced
+    # Counting attempts locks first and looks then: it must see what was committed meanwhile.
+    enforced["isolation_level"] = "READ COMMITTED"
+    if "sqlalchemy.pool_timeout" not in options:
+        enforced["pool_timeout"] = POOL_WAIT_S
+    arguments = CONNECT_ARGS.get(url.get_driver_name(), {})
+    enforced["connect_args"] = {
+        name: value for name, value in arguments.items() if name not in url.query
+    }
+    return enforced
 
 
 def one_line(error: BaseException) -> str:
@@ -156,7 +193,8 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_S * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
+        # FULL: after a power cut no code that was used, and no logout, comes back.
+        cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 

@@ -193,9 +193,9 @@ class MemoryUserStore:
         )
         return moved == 1
 
-    def lower_steps(self, user_id: int, step: int) -> int:
+    def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         return self._change(
-            lambda one: one.user_id == user_id and one.last_step > step,
+            lambda one: one.user_id == user_id and one.last_step > step + window,
             lambda one: replace(one, last_step=step),
         )
 

@@ -117,11 +117,14 @@ class SqlUserStore:
             )
             return _row_count(moved) == 1
 
-    def lower_steps(self, user_id: int, step: int) -> int:
+    def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         with self._database.writing() as session:
             lowered = session.execute(
                 update(AuthenticatorRow)
-                .where(AuthenticatorRow.user_id == user_id, AuthenticatorRow.last_step > step)
+                .where(
+                    AuthenticatorRow.user_id == user_id,
+                    AuthenticatorRow.last_step > step + window,
+                )
                 .values(last_step=step)
             )
             return _row_count(lowered)

@@ -99,7 +99,10 @@ def _http_error(site: Site) -> Any:
     """Pyramid's own: not found above all. Its words may repeat what was asked, ours do not."""
 
     def view(error: HTTPException, request: Request) -> Response:
-        return error if error.status_int < 400 else _error(site, request, error.status_int)
+        if error.status_int == 304:
+            return error
+        # Pyramid's own redirects name the Host that was asked: none of them goes out.
+        return _error(site, request, error.status_int if error.status_int >= 400 else 404)
 
     return view
 

@@ -41,13 +41,14 @@ class Flow:
 
     def _attempt(self, request: Request, name: str) -> Response:
         site, form = self._site, request.form
-        outcome = site.login.attempt(
-            self._scheme,
-            name,
-            form.get("code", ""),
-            site.browser(request),
-            remember=_ticked(form),
-        )
+        with site.turn:
+            outcome = site.login.attempt(
+                self._scheme,
+                name,
+                form.get("code", ""),
+                site.browser(request),
+                remember=_ticked(form),
+            )
         if outcome.ticket is not None and outcome.device_cookie is not None:
             site.sign_in(request, outcome.ticket)
             site.keep_device(request, outcome.device_cookie)

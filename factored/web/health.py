@@ -34,7 +34,8 @@ class Health:
 
     def _database(self) -> bool:
         try:
-            return self._site.schema_is_new()
+            with self._site.turn:
+                return self._site.schema_is_new()
         except StoreError as error:
             log.error("the database is not ready: %s", error)
             return False

@@ -34,7 +34,8 @@ class Logout:
             )
         if request.form["submit"] != "logout":
             raise Refused(400, "This page has no such button.")
-        site.login.logout(site.browser(request))
+        with site.turn:
+            site.login.logout(site.browser(request))
         site.sign_out(request)
         if way_back:
             return LocalRedirect(way_back)

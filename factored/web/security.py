@@ -107,7 +107,10 @@ def _form(environ: Environ) -> dict[str, str]:
     if length and int(length) > MAX_BODY_BYTES:
         raise Refused(413, "That was more than this page can take.")
     if length or environ.get("wsgi.input_terminated"):
-        body = environ["wsgi.input"].read(int(length) if length else MAX_BODY_BYTES + 1)
+        try:
+            body = environ["wsgi.input"].read(int(length) if length else MAX_BODY_BYTES + 1)
+        except OSError:  # gunicorn's way to say that the chunks make no sense
+            raise Refused(400, "The form did not arrive whole.") from None
     else:
         body = b""
     if len(body) > MAX_BODY_BYTES:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from pyramid.response import Response
 from factored import codes, cookies
 from factored.auth_tkt import NO_ADDRESS, TicketCookie, TicketFormat, bound_address
 from factored.environ import quoted
-from factored.interfaces import Environ, Revocations, Scheme, StartResponse, Ticket
+from factored.interfaces import Environ, Revocations, Scheme, StartResponse, StoreError, Ticket
 from factored.keys import BROWSER, CSRF, KeyRing
 from factored.services.devices import DeviceCookie
 from factored.services.links import Links
@@ -42,6 +43,25 @@ class LocalRedirect(Response):  # type: ignore[misc]  # WebOb has no types
         return [b""]
 
 
+class Turns:
+    """At most a few requests of the auth app use the database at once, and the others wait little.
+
+    A database that hangs must not hold all of a server's threads: those who have a ticket need
+    them. With statement: enters, or raises StoreError, which is a 503 page.
+    """
+
+    def __init__(self, places: int = 2, wait_s: float = 1.0) -> None:
+        self._places = threading.BoundedSemaphore(places)
+        self._wait_s = wait_s
+
+    def __enter__(self) -> None:
+        if not self._places.acquire(timeout=self._wait_s):
+            raise StoreError("the database keeps others waiting")
+
+    def __exit__(self, *error: object) -> None:
+        self._places.release()
+
+
 @dataclass(frozen=True)
 class Site:
     """The parts of one gate that its pages use; two sites live in one process side by side.
@@ -49,6 +69,7 @@ class Site:
     :param schemes: the supported ones, in the order of supported_auth_schemes
     :param pages: renders templates
     :param schema_is_new: -> whether the database has this release's tables; for /readyz
+    :param turn: entered around whatever uses the database
     """
 
     settings: Settings
@@ -60,6 +81,7 @@ class Site:
     revocations: Revocations
     pages: Pages
     schema_is_new: Callable[[], bool]
+    turn: Turns = field(default_factory=Turns)
 
     # -- what the request shows -------------------------------------------------------------------
 

@@ -33,9 +33,10 @@ class Unlock:
         if request.form["submit"] != "unlock":
             raise Refused(400, "This page has no such button.")
         browser = site.browser(request)
-        cookie = site.links.unlock(
-            link, user_agent=browser.user_agent, source=client_source(browser.address)
-        )
+        with site.turn:
+            cookie = site.links.unlock(
+                link, user_agent=browser.user_agent, source=client_source(browser.address)
+            )
         if cookie is None:
             raise _over()
         site.keep_device(request, cookie)
@@ -48,7 +49,8 @@ class Unlock:
         )
 
     def _link(self, request: Request) -> Link:
-        link = self._site.links.look(request.matchdict["token"])
+        with self._site.turn:
+            link = self._site.links.look(request.matchdict["token"])
         if link is None or link.kind is not LinkKind.UNLOCK:
             raise _over()
         return link

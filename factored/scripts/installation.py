@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
@@ -210,11 +211,18 @@ def _mail(mail: Mapping[str, str]) -> str:
             if as_bool(mail.get("mail.tls", "false")):
                 server.starttls(context=ssl.create_default_context())
                 return f"{host}:{port} answers over TLS"
-        if host in ("localhost", "127.0.0.1", "::1"):
+        if _is_loopback(host):
             return f"{host}:{port} answers"
         return f"warning: mails to {host}:{port} travel in clear text: set mail.tls = true"
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise FactoredError(f"{host} cannot be used: {error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _clock(now_s: float) -> str:

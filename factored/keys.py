@@ -30,6 +30,8 @@ T = TypeVar("T")
 REREAD_AFTER_S = 2.0
 """How long a file that was read is believed; running processes follow a change within 5 s."""
 
+PENDING = "# pending: verifies only, until `factored keys promote`"
+
 NONCE_BYTES = 12
 """What AES-GCM takes (NIST SP 800-38D section 5.2.1.1); random, far below 2^32 uses of a key."""
 
@@ -86,7 +88,7 @@ def _reason(error: Exception) -> str:
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
-    """content of a key file -> its keys, newest first
+    """content of a key file -> its keys: the first signs, the last is the oldest
 
     :raises ValueError: no key, or a line that is not 32 bytes of base64url
     """
@@ -104,6 +106,8 @@ def parse_keys(text: str) -> tuple[bytes, ...]:
         keys.append(key)
     if not keys:
         raise ValueError("holds no key; restore it from a backup")
+    if PENDING in text and len(keys) == 2:
+        keys.append(keys[0])  # the last is to be the oldest, and not the pending one
     return tuple(keys)
 
 
@@ -198,8 +202,6 @@ def _b64(data: bytes) -> str:
 
 
 # -- the files themselves: made, and rotated in two steps -----------------------------------------
-
-PENDING = "# pending: verifies only, until `factored keys promote`"
 
 
 def create_file(path: Path, first_key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -33,8 +34,9 @@ def load(group: str, name: str) -> Any:
 
 
 def importable(name: str) -> bool:
-    """dotted name of a module -> whether it can be found, without importing the module itself"""
+    """``package.module`` or ``package:name`` -> whether its package is there; imports nothing"""
+    package = re.split("[.:]", name, maxsplit=1)[0]
     try:
-        return name in sys.modules or find_spec(name) is not None
+        return package in sys.modules or find_spec(package) is not None
     except (ImportError, ValueError):
         return False

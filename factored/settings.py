@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -305,7 +306,7 @@ def _shortened(text: str) -> str:
 
 def _add_on_prefixes(includes: str) -> frozenset[str]:
     """``pyramid_tm`` -> its keys may start with ``tm.`` or ``pyramid_tm.``"""
-    packages = {word.partition(".")[0] for word in includes.split()}
+    packages = {re.split("[.:]", word)[0] for word in includes.split()}
     return frozenset(packages | {package.removeprefix("pyramid_") for package in packages})
 
 

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from pyramid.config import Configurator
 from pyramid.events import NewResponse
+from pyramid.exceptions import ConfigurationError as PyramidConfigurationError
 from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored.interfaces import FactoredError, WsgiApp
+from factored.interfaces import ConfigurationError, FactoredError, WsgiApp
 from factored.web import security
 from factored.web.chooser import Chooser
 from factored.web.flow import Flow
@@ -33,6 +34,8 @@ def make_auth_app(site: Site) -> WsgiApp:
     """site -> the auth app, a WSGI app mounted at base_auth_url by the gate
 
     All that it answers is registered here, in this one list.
+
+    :raises ConfigurationError: an add-on of pyramid.includes cannot be included
     """
     config = Configurator(
         settings={**site.settings.pyramid, "pyramid.includes": ""}, package="factored.web"
@@ -58,7 +61,10 @@ def make_auth_app(site: Site) -> WsgiApp:
 
     # Last, so that an add-on sees the app as it is and may override what it was made for.
     for package in site.settings.pyramid.get("pyramid.includes", "").split():
-        config.include(package)
+        try:
+            config.include(package)
+        except (ImportError, PyramidConfigurationError) as error:
+            raise ConfigurationError([f"pyramid.includes: {package!r}: {error}"]) from error
     return cast(WsgiApp, config.make_wsgi_app())
 
 

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Callable, Iterator
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
-from webtest import TestApp
 
-from tests.support import NAME, FixedClock, Site, build_gate, factored, settings_for, write_ini
+from factored import app as composition
+from factored import plugins
+from factored.scripts import installation, users
+from factored.web.renderer import Pages
+from tests.support import (
+    NAME,
+    Browser,
+    FixedClock,
+    Site,
+    build_gate,
+    factored,
+    settings_for,
+    write_ini,
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def templates_are_compiled_once() -> Iterator[None]:
+    """Compiling takes longer than all the rest of most tests, and templates keep no state."""
+    made = cache(Pages)
+
+    def pages(search_path: Sequence[Path]) -> Pages:
+        return made(tuple(search_path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composition, "Pages", pages)
+        yield
 
 
 @pytest.fixture
@@ -18,24 +49,52 @@ def clock() -> FixedClock:
     return FixedClock()
 
 
+installed = cache(entry_points)
+"""What is installed does not change while sites are made, and looking takes longest of all."""
+
+
+@pytest.fixture(scope="session")
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """-> folder with the key file and the database of a site with one user, and his secret"""
+    folder = tmp_path_factory.mktemp("enrolled")
+    ini = str(write_ini(folder, settings_for(folder)))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        assert factored("init", ini) == 0
+        assert factored("user", "add", ini, f"--username={NAME}", "--json") == 0
+    return folder, json.loads(printed.getvalue())["secret"]
+
+
 @pytest.fixture
 def make_site(
-    tmp_path: Path, clock: FixedClock, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    clock: FixedClock,
+    enrolled: tuple[Path, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Site]]:
-    """-> function: changed settings (``__`` for a dot), downstream -> Site with one user"""
-    gates = []
+    """-> function: changed settings (``__`` for a dot), downstream -> Site with one user
 
-    def make(downstream: Any = None, **changed: str) -> Site:
+    A second site of one test shares the database. The commands go by the site's clock too.
+    """
+    for commands in (installation, users):
+        monkeypatch.setattr(commands, "SystemClock", lambda: clock)
+    monkeypatch.setattr(plugins, "entry_points", installed)
+    gates = []
+    folder, secret = enrolled
+    shutil.copy2(folder / "factored.key", tmp_path)
+    with (
+        contextlib.closing(sqlite3.connect(folder / "factored.sqlite")) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "factored.sqlite")) as target,
+    ):
+        source.backup(target)
+
+    def make(downstream: Any = None, **changed: str | None) -> Site:
         given = settings_for(tmp_path, **changed)
-        ini = write_ini(tmp_path, given)
-        assert factored("init", str(ini)) == 0
-        capsys.readouterr()
-        assert factored("user", "add", str(ini), f"--username={NAME}", "--json") == 0
-        secret = json.loads(capsys.readouterr().out)["secret"]
         gate = build_gate(given, clock, downstream)
         gates.append(gate)
-        web = TestApp(gate, extra_environ={"REMOTE_ADDR": "192.0.2.1"})
-        return Site(web, clock, ini, given, secret)
+        web = Browser(gate, extra_environ={"REMOTE_ADDR": "192.0.2.1"})
+        return Site(web, clock, write_ini(tmp_path, given), given, secret, capsys.readouterr)
 
     yield make
     for gate in gates:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from threading import Barrier
+from typing import Any, TypeVar
 
 import pyotp
 from webtest import TestApp, TestResponse
 
 from factored import app as composition
+from factored.auth_tkt import NO_ADDRESS, TicketFormat
+from factored.codes import new_id
+from factored.interfaces import Environ, SchemeContext, StartResponse, Ticket, User, Verdict
 from factored.scripts.main import main as factored_command
+
+T = TypeVar("T")
 
 TICKET_SECRET = "a-ticket-secret-for-tests-0123456789abcdef"
 NOW_S = 1_800_000_000
@@ -35,16 +43,19 @@ class FixedClock:
         self.time_s += seconds
 
 
-def settings_for(folder: Path, **changed: str) -> dict[str, str]:
-    """folder -> ini strings of a small site; ``__`` in a keyword stands for a dot"""
-    given = {
+def settings_for(folder: Path, **changed: str | None) -> dict[str, str]:
+    """folder -> ini strings of a small site
+
+    :param changed: ``__`` in a keyword stands for a dot; None takes a key out
+    """
+    given: dict[str, str | None] = {
         "auth_tkt.secret": TICKET_SECRET,
         "auth_tkt.secure": "false",
         "key_file": str(folder / "factored.key"),
         "sqlalchemy.url": f"sqlite:///{folder / 'factored.sqlite'}",
     }
     given.update({name.replace("__", "."): text for name, text in changed.items()})
-    return given
+    return {name: text for name, text in given.items() if text is not None}
 
 
 def write_ini(folder: Path, given: Mapping[str, str], name: str = "site.ini") -> Path:
@@ -59,6 +70,41 @@ def write_ini(folder: Path, given: Mapping[str, str], name: str = "site.ini") ->
 
 
 @dataclass
+class Recorder:
+    """A downstream that keeps every environ it is called with, and answers as it is told."""
+
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    seen: list[Environ] = field(default_factory=list)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        self.seen.append(dict(environ))
+        start_response("200 OK", [("Content-Type", "text/plain"), *self.headers])
+        return [b"downstream"]
+
+
+class MagicWord:
+    """A second scheme, for sites with two: the word opens as often as it is said."""
+
+    name = "Magic Word"
+    path = "mw"
+    budget = "word"
+    title = "Say the word"
+    code_label = "Word"
+    code_desc = "You know which."
+
+    def __init__(self, context: SchemeContext) -> None:
+        pass
+
+    def normalise(self, text: str) -> str | None:
+        return text.strip() or None
+
+    def verify(self, user: User | None, response: str) -> Verdict:
+        if user is None:
+            return Verdict.UNKNOWN_USER
+        return Verdict.ACCEPTED if response == "please" else Verdict.WRONG
+
+
+@dataclass
 class Site:
     """A gate built from settings, with a user, as WebTest app; its clock stands still."""
 
@@ -67,6 +113,25 @@ class Site:
     ini: Path
     given: dict[str, str]
     secret: str
+    printed: Callable[[], tuple[str, str]] = lambda: ("", "")
+
+    def command(self, *words: str) -> str:
+        """``user unlock`` and options -> stdout of that command on this site's ini, by its clock"""
+        verbs = [word for word in words if not word.startswith("-")]
+        options = [word for word in words if word.startswith("-")]
+        self.printed()
+        status = factored(*verbs, str(self.ini), *options)
+        out, err = self.printed()
+        assert status == 0, err
+        return out
+
+    def ticket(self, user: str = NAME, *, address: str = NO_ADDRESS, **changed: Any) -> str:
+        """user, what else to change -> the cookie value of a ticket that was issued now"""
+        now_s = int(self.clock.now_s())
+        facts = {"issued_at": now_s, "login_at": now_s, "lifetime_s": 7200, "remember": False}
+        facts |= {"scheme": "ga", "ticket_id": new_id(), "series": new_id()} | changed
+        made = TicketFormat(lambda: (TICKET_SECRET,), hashalg="sha512", schemes=(facts["scheme"],))
+        return made.issue(Ticket(user=user, **facts), address)
 
     def code(self, offset_steps: int = 0) -> str:
         """-> what the user's app shows now, or some steps from now"""
@@ -79,7 +144,7 @@ class Site:
 
     def browser(self, address: str = "192.0.2.1", **environ: str) -> TestApp:
         """-> another browser, without cookies, at an address"""
-        return TestApp(self.web.app, extra_environ={"REMOTE_ADDR": address, **environ})
+        return Browser(self.web.app, extra_environ={"REMOTE_ADDR": address, **environ})
 
     def csrf(self, web: TestApp | None = None) -> str:
         """-> a CSRF token for this browser"""
@@ -98,6 +163,43 @@ class Site:
         response = self.attempt(self.code(), web, **fields)
         assert response.status_int == 303, response
         return response
+
+
+class Browser(TestApp):  # type: ignore[misc]  # WebTest has no types
+    """WebTest's, that shows every answer instead of raising for those from 400 on."""
+
+    __test__ = False
+
+    def do_request(self, req: Any, status: Any = None, expect_errors: Any = None) -> TestResponse:
+        return super().do_request(req, status or "*", True)
+
+    def cookie(self, value: str, name: str = "auth_tkt") -> Browser:
+        """-> self, which sends this cookie and no other from now on"""
+        self.cookiejar.clear()
+        self.extra_environ["HTTP_COOKIE"] = f"{name}={value}"
+        return self
+
+    def take(self, name: str, other: Browser, value: str | None = None) -> None:
+        """cookie name, browser -> None; this one has that cookie too, or one with this value"""
+        for cookie in other.cookiejar:
+            if cookie.name == name:
+                mine = copy(cookie)
+                mine.value = cookie.value if value is None else value
+                self.cookiejar.set_cookie(mine)
+                return
+        raise LookupError(name)
+
+
+def at_once(times: int, call: Callable[[int], T]) -> list[T]:
+    """how often, function of a number -> its results from as many threads, let go together"""
+    start = Barrier(times)
+
+    def wait_and_call(number: int) -> T:
+        start.wait(timeout=30)
+        return call(number)
+
+    with ThreadPoolExecutor(times) as threads:
+        return list(threads.map(wait_and_call, range(times)))
 
 
 def token_of(response: TestResponse) -> str:

@@ -42,7 +42,9 @@ class Devices:
             owner, _, rest = (self._keys.unsign(DEVICE, cookie) or "").partition(".")
             device_id, _, made_at = rest.partition(".")
             if owner == str(user.id) and self._clock.now_s() < int(made_at) + KNOWN_FOR_S:
-                return self._devices.find(device_id, user.id)
+                device = self._devices.find(device_id, user.id)
+                if device is not None:
+                    return device
         return None
 
     def enlist(self, user_id: int, user_agent: str) -> DeviceCookie:

@@ -35,6 +35,7 @@ class _Known:
         self.full_read_at = 0.0
         self.thread: threading.Thread | None = None
         self.first_try = threading.Event()
+        self.stop = threading.Event()
 
 
 class RevocationList:
@@ -59,13 +60,12 @@ class RevocationList:
         self._clock = clock
         self._keep_s = keep_s
         self._housekeeping = (store.prune, *housekeeping)
-        self._stop = threading.Event()
         self._by_pid: dict[int, _Known] = {}
 
     @property
     def ready(self) -> bool:
         known = self._known()
-        if known.thread is None:
+        if known.thread is None or not known.thread.is_alive():
             self._follow(known)
         if known.read_until is None:
             known.first_try.wait(FIRST_READ_WAIT_S)
@@ -107,7 +107,7 @@ class RevocationList:
 
     def stop(self) -> None:
         """-> None; ends this process's thread"""
-        self._stop.set()
+        self._known().stop.set()
 
     def _known(self) -> _Known:
         """-> this process's; setdefault is one step, so two threads get the same"""
@@ -120,14 +120,14 @@ class RevocationList:
             target=self._keep_reading, args=(known,), name="factored-revocations", daemon=True
         )
         with known.lock:
-            if known.thread is None:
+            if known.thread is None or not known.thread.is_alive():
                 known.thread = thread
                 thread.start()
 
     def _keep_reading(self, known: _Known) -> None:
         tidied_at = self._clock.monotonic_s()
         failing = False
-        while not self._stop.is_set():
+        while not known.stop.is_set():
             try:
                 self.read()
                 if self._clock.monotonic_s() - tidied_at > FULL_READ_S:
@@ -144,4 +144,4 @@ class RevocationList:
             except Exception:
                 log.exception("reading revocations failed; it is tried again")
             known.first_try.set()
-            self._stop.wait(REREAD_S)
+            known.stop.wait(REREAD_S)

@@ -32,6 +32,9 @@ FIELDS = {
 }
 """Every field that a form of ours has, with the characters it may hold."""
 
+BUTTONS = ("username", "authenticate", "codereminder", "logout", "unlock")
+"""Every value of ``submit`` in a form of ours."""
+
 HEADERS = {
     # No form-action: Chromium applies it to the redirect after the form too, and so stops logins.
     "Content-Security-Policy": (
@@ -80,7 +83,7 @@ def guard(site: Site) -> Callable[[View, Any], View]:
             request.form = {}
             if request.method == "POST":
                 form = _form(request.environ)
-                if "submit" not in form:
+                if _is_somebody_elses(form):
                     return LocalRedirect(_same_page(request.environ))
                 _refuse_foreign_fields(form)
                 _refuse_other_sites(request.environ)
@@ -133,6 +136,11 @@ def _fields(text: str) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise Refused(400, "A field came twice.")
     return fields
+
+
+def _is_somebody_elses(form: dict[str, str]) -> bool:
+    """A form of another site, passed on by mod_auth_tkt, may have a button called submit too."""
+    return "submit" not in form or (form["submit"] not in BUTTONS and "csrf_token" not in form)
 
 
 def _refuse_foreign_fields(form: dict[str, str]) -> None:

@@ -1,0 +1,19 @@
+"""What every store and every scheme must do, as suites that plug-in authors run on their own.
+
+Derive a class whose name begins with ``Test`` from a suite and give it the fixture it asks for::
+
+    class TestMyAttempts(AttemptStoreContract):
+        @pytest.fixture
+        def stores(self, tmp_path):
+            return SimpleNamespace(attempts=MyAttemptStore(tmp_path))
+
+A suite of stores asks for ``stores``, an object with the stores that the suite names; the suite of
+schemes asks for ``case``, a :class:`tests.contract.scheme.Case`.
+"""
+
+import pytest
+
+SUITES = ("attempt_store", "device_store", "link_store", "revocation_store", "scheme", "user_store")
+
+# So that a failed assertion shows its values, as in a test module.
+pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in SUITES))

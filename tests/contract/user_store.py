@@ -1,0 +1,213 @@
+"""The suite of :class:`factored.interfaces.UserStore`.
+
+Asks for ``stores`` with ``users``; what removing takes along with it is tested on ``devices``,
+``links``, ``attempts`` and ``revocations``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from factored.codes import new_id
+from factored.interfaces import (
+    Authenticator,
+    AuthenticatorState,
+    Charge,
+    Device,
+    Limit,
+    LinkKind,
+    User,
+    UserExists,
+)
+from tests.support import NOW_S, at_once
+
+
+def authenticator(user_id: int, **changed: Any) -> Authenticator:
+    """user id -> an authenticator that can log in"""
+    active = AuthenticatorState.ACTIVE
+    made = Authenticator(new_id(), user_id, "ga", "App", "v1.secret", active, NOW_S, NOW_S)
+    return replace(made, **changed)
+
+
+def add(
+    stores: Any, name: str, held: Callable[[int], Authenticator] | None = authenticator
+) -> User:
+    """name -> the user stored, with an authenticator unless told otherwise"""
+    user: User = stores.users.add(
+        name, name.lower(), ticket_series=new_id(), now_s=NOW_S, authenticator=held
+    )
+    return user
+
+
+class UserStoreContract:
+    def test_a_user_is_found_as_stored_by_key_and_by_id(self, stores: Any) -> None:
+        made = add(stores, "Zoë@Example.com")
+        assert (made.username, made.username_key) == ("Zoë@Example.com", "zoë@example.com")
+        assert stores.users.find("zoë@example.com") == made
+        assert stores.users.get(made.id) == made
+        assert made.created_at == NOW_S
+        assert made.disabled_at is None
+
+    def test_nobody_is_found_by_another_key(self, stores: Any) -> None:
+        made = add(stores, "zoe")
+        for key in ("", "ZOE", "zoe ", " zoe", "zoë", "zoé", "zo", "zoe%", "z_e", "zoe\0"):
+            assert stores.users.find(key) is None
+        assert stores.users.get(made.id + 1) is None
+
+    def test_keys_that_differ_in_one_bit_are_different_users(self, stores: Any) -> None:
+        keys = ["a", "a ", "á", "a\u0301", "ss", "ß", "\u0131", "i"]
+        made = {key: stores.users.add(key, key, ticket_series=new_id(), now_s=1) for key in keys}
+        assert {key: stores.users.find(key).id for key in keys} == {
+            key: user.id for key, user in made.items()
+        }
+
+    def test_the_authenticator_is_stored_whole_under_the_users_id(self, stores: Any) -> None:
+        made = add(
+            stores,
+            "al",
+            lambda user_id: authenticator(
+                user_id,
+                label="Phone ☎",
+                state=AuthenticatorState.PENDING,
+                confirmed_at=None,
+                last_step=7,
+                needs_renewal=True,
+            ),
+        )
+        (held,) = stores.users.get(made.id).authenticators
+        assert held == made.authenticators[0]
+        assert (held.user_id, held.label, held.last_step) == (made.id, "Phone ☎", 7)
+        assert held.state is AuthenticatorState.PENDING
+        assert held.needs_renewal is True
+
+    def test_a_user_may_hold_nothing(self, stores: Any) -> None:
+        assert add(stores, "al", None).authenticators == ()
+
+    def test_a_second_user_with_the_same_key_is_refused_and_changes_nothing(
+        self, stores: Any
+    ) -> None:
+        first = add(stores, "Al")
+        with pytest.raises(UserExists):
+            add(stores, "aL")
+        assert list(stores.users.each()) == [first]
+
+    def test_of_many_that_add_one_name_at_once_one_succeeds(self, stores: Any) -> None:
+        def attempt(number: int) -> bool:
+            try:
+                add(stores, "al")
+            except UserExists:
+                return False
+            return True
+
+        assert sum(at_once(10, attempt)) == 1
+        assert len(list(stores.users.each())) == 1
+
+    def test_a_user_whose_authenticator_cannot_be_made_is_not_made(self, stores: Any) -> None:
+        def fail(user_id: int) -> Authenticator:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            add(stores, "al", fail)
+        assert stores.users.find("al") is None
+
+    def test_each_gives_every_user_once_by_name_with_what_they_hold(self, stores: Any) -> None:
+        names = ["b", "a", "e", "d", "c", "g", "f"]
+        made = {name: add(stores, name) for name in names}
+        assert list(stores.users.each()) == [made[name] for name in sorted(names)]
+
+    def test_users_may_be_removed_while_each_runs(self, stores: Any) -> None:
+        for name in "abcdefg":
+            add(stores, name)
+        for user in stores.users.each():
+            assert stores.users.remove(user.id, revoke_for_s=60)
+        assert list(stores.users.each()) == []
+
+    # -- TOTP steps -------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(
+        ("step", "accepted"), [(1, True), (99, False), (100, False), (101, True), (10**10, True)]
+    )
+    def test_an_accepted_step_only_moves_forward(
+        self, stores: Any, step: int, accepted: bool
+    ) -> None:
+        held = add(stores, "al").authenticators[0]
+        bystander = add(stores, "bo")
+        if step != 1:
+            assert stores.users.accept_step(held.id, 100, now_s=NOW_S)
+        assert stores.users.accept_step(held.id, step, now_s=NOW_S + 9) is accepted
+        now = stores.users.find("al").authenticators[0]
+        assert now.last_step == (step if accepted else 100)
+        assert now.last_used_at == (NOW_S + 9 if accepted else NOW_S)
+        assert stores.users.find("bo") == bystander
+
+    def test_a_step_of_nobodys_authenticator_is_not_accepted(self, stores: Any) -> None:
+        assert not stores.users.accept_step(new_id(), 1, now_s=NOW_S)
+
+    def test_of_many_that_use_one_step_at_once_one_is_accepted(self, stores: Any) -> None:
+        held = add(stores, "al").authenticators[0]
+        for step in (1, 2, 3):
+            accepted = at_once(
+                20,
+                lambda number, step=step: stores.users.accept_step(held.id, step, now_s=NOW_S),
+            )
+            assert accepted.count(True) == 1
+
+    def test_steps_of_the_future_are_put_back_for_one_user_and_counted(self, stores: Any) -> None:
+        users = [add(stores, name) for name in ("al", "bo")]
+        for user in users:
+            assert stores.users.accept_step(user.authenticators[0].id, 500, now_s=NOW_S)
+        assert stores.users.lower_steps(users[0].id, 500) == 0
+        assert stores.users.lower_steps(users[0].id, 499, window=1) == 0
+        assert stores.users.lower_steps(users[0].id, 498, window=1) == 1
+        assert stores.users.lower_steps(users[0].id, 100) == 1
+        steps = [stores.users.get(user.id).authenticators[0].last_step for user in users]
+        assert steps == [100, 500]
+
+    # -- removal ----------------------------------------------------------------------------------
+
+    def test_a_removed_user_is_gone_and_is_removed_once(self, stores: Any) -> None:
+        made = add(stores, "al")
+        assert stores.users.remove(made.id, revoke_for_s=60) is True
+        assert stores.users.remove(made.id, revoke_for_s=60) is False
+        assert stores.users.find("al") is None
+        assert stores.users.get(made.id) is None
+        assert not stores.users.accept_step(made.authenticators[0].id, 1, now_s=NOW_S)
+
+    def test_removing_revokes_the_series_of_that_user_alone(self, stores: Any) -> None:
+        al, _ = add(stores, "al"), add(stores, "bo")
+        stores.users.remove(al.id, revoke_for_s=60)
+        assert stores.revocations.read(None)[1] == [al.ticket_series]
+
+    def test_removing_takes_devices_links_and_attempts_along(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        buckets = {}
+        for user in (al, bo):
+            stores.devices.add(Device(user.username * 11, user.id, NOW_S, NOW_S, "Browser"))
+            stores.links.add(
+                LinkKind.UNLOCK, user.id, user.username, now_s=NOW_S, ends_at=NOW_S + 60
+            )
+            buckets[user.username] = f"u{user.id}:totp"
+            stores.attempts.count((Charge(f"u{user.id}:totp", (Limit(9, 60),)),), now_s=NOW_S)
+        # Not al's, whose id its own begins with.
+        stores.attempts.count((Charge(f"u{al.id}0:totp", (Limit(9, 60),)),), now_s=NOW_S)
+        link = stores.links.find(["al"], now_s=NOW_S)
+        stores.users.remove(al.id, revoke_for_s=60)
+        assert stores.devices.find("al" * 11, al.id) is None
+        assert stores.links.find(["al"], now_s=NOW_S) is None
+        assert not stores.links.spend(link.id, now_s=NOW_S)
+        left = stores.attempts.stamps([*buckets.values(), f"u{al.id}0:totp"], now_s=NOW_S)
+        assert set(left) == {buckets["bo"], f"u{al.id}0:totp"}
+        assert stores.devices.find("bo" * 11, bo.id) is not None
+        assert stores.links.find(["bo"], now_s=NOW_S) is not None
+
+    def test_an_id_is_never_given_twice(self, stores: Any) -> None:
+        seen = set()
+        for _ in range(3):
+            made = add(stores, "al")
+            assert made.id not in seen
+            seen.add(made.id)
+            stores.users.remove(made.id, revoke_for_s=60)

@@ -14,8 +14,11 @@ TESTS = [
     "Django",
     "Flask",
     "Paste",
+    "PasteScript",
     "WebTest",
+    "docutils",
     "hypothesis",
+    "psycopg[binary]>=3.1",
     "pyramid_tm",
     "pytest",
     "pytest-cov",
@@ -25,7 +28,9 @@ setup(
     name="factored",
     version=VERSION,
     description="Another factor of authentication in front of any web application (WSGI, Paste)",
-    long_description=(HERE / "README.rst").read_text() + "\n\n" + (HERE / "CHANGES.rst").read_text(),
+    long_description=(HERE / "README.rst").read_text()
+    + "\n\n"
+    + (HERE / "CHANGES.rst").read_text(),
     long_description_content_type="text/x-rst",
     license="MIT",
     license_files=["LICENSE"],

@@ -1,0 +1,118 @@
+# make demo   factored in front of its demo site on http://127.0.0.1:8000, with a user to log in as
+# make test   the quick tests
+# make check  everything that must hold before a release
+#
+# Needs Python 3.10 or newer, with venv. Another one than python3: make test PYTHON=python3.12
+
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+MADE_FROM = setup.py pyproject.toml Makefile
+DEMO_USER = demo@example.com
+DIST = build/dist
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types docs package peers bench clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+# -- the environment: a stamp for each set of packages, so that a second run is quick -------------
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "factored needs Python 3.10 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) has no venv (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made $(MADE_FROM)
+	@echo "Installing factored into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made $(MADE_FROM)
+	@echo "Installing factored and what its tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.check: $(VENV)/.test
+	@echo "Installing what the checks need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable ".[test,check]"
+	@touch $@
+
+# -- a first look ---------------------------------------------------------------------------------
+
+SHOW = $(BIN)/factored user show develop.ini --username=$(DEMO_USER) --show-secret
+ADD = $(BIN)/factored user add develop.ini --username=$(DEMO_USER)
+
+# Exit status 3: there is no such user yet.
+demo: $(VENV)/.installed
+	@$(BIN)/factored init develop.ini
+	@$(SHOW) 2> /dev/null || if test $$? -eq 3; then $(ADD); else $(SHOW); fi
+	@echo
+	@echo "1. Scan the QR code with an authenticator app, or type the secret into it."
+	@echo "2. Open http://127.0.0.1:8000 and log in as $(DEMO_USER) with the app's six digits."
+	@echo "   Ctrl-C ends the server; the next make demo keeps user and secret."
+	@echo
+	@exec $(BIN)/pserve develop.ini
+
+# -- tests ----------------------------------------------------------------------------------------
+
+# Without those that start servers and browsers; they are part of make check.
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q --ignore=tests/peers --ignore=tests/browser
+
+# FACTORED_REQUIRE_PEERS=1 makes absent servers a failure; FACTORED_FULL=1 adds what takes long.
+peers: $(VENV)/.test
+	$(BIN)/python -m pytest tests/peers
+
+# The tests come last: what a test runner says last is what one reads.
+check: lint types docs package
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=97
+
+lint: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.check
+	$(BIN)/mypy
+
+docs: $(VENV)/.check
+	@if test -f docs/conf.py; then \
+	  echo "sphinx-build -W docs docs/_build/html"; \
+	  $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html; \
+	else echo "docs/conf.py is not there yet: no documentation is built"; fi
+
+# Every file that a page is made of must be in the wheel.
+define PAGES
+import webob
+from paste.deploy import loadapp
+app = loadapp("config:develop.ini", relative_to=".")
+for path in ("/auth/ga", "/auth/logout", "/auth/authstatic/style.css", "/auth/readyz"):
+    answer = webob.Request.blank(path).get_response(app)
+    assert answer.status_int == 200, (path, answer)
+endef
+export PAGES
+
+# Source archive and wheel; the wheel must work where nothing else is.
+package: $(VENV)/.check
+	rm -rf $(DIST) build/empty build/lib
+	$(BIN)/python -m build --outdir $(DIST) . > build-output.txt 2>&1 || \
+	  { cat build-output.txt; rm -f build-output.txt; exit 1; }
+	@rm -f build-output.txt
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet $(DIST)/*.whl
+	cp develop.ini build/empty/
+	cd build/empty && bin/factored --version && bin/factored init develop.ini && \
+	  bin/factored user add develop.ini --username=$(DEMO_USER) --json > /dev/null && \
+	  bin/python -c "$$PAGES"
+	@rm -rf build/empty
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/gate.py
+
+# Users, keys and database of make demo stay: factored.* beside develop.ini.
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage
+	find factored tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,407 @@
+"""Real servers for tests: started on free loopback ports, waited for by connecting, ended by id."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support_programs import require_program
+
+BIN = Path(sys.executable).parent
+START_S = 20
+"""The longest that a server may take until it answers."""
+STOP_S = 10
+PAUSE_S = 0.03
+SHOWN = 6000
+"""Characters of a server's output that a failure shows."""
+
+FULL = os.environ.get("FACTORED_FULL") == "1"
+"""Larger files and more fuzzing, which takes long."""
+
+
+def program(name: str) -> str:
+    """name -> its path: beside this Python, or where the system keeps programs
+
+    Where it is absent the test is skipped, or fails with FACTORED_REQUIRE_PEERS=1.
+    """
+    places = [str(BIN), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which(name, path=os.pathsep.join(places)) or require_program(name)
+
+
+_ports_given: set[int] = set()
+
+
+def free_port() -> int:
+    """-> a loopback port that nobody uses, below those that the system gives to clients"""
+    while True:
+        port = random.randrange(20000, 32000)
+        if port in _ports_given:
+            continue
+        _ports_given.add(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def eventually(what: Callable[[], Any], *, within_s: float = 5) -> Any:
+    """function -> the first true thing it returns; fails when the time is over"""
+    end = time.monotonic() + within_s
+    while True:
+        value = what()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"not within {within_s} s: {what}")
+        time.sleep(PAUSE_S)
+
+
+@dataclass
+class Server:
+    """A process of ours that listens on a port, with everything it printed in a file.
+
+    :param ready_path: asked for until it answers 200; None: a connection is enough
+    """
+
+    argv: Sequence[str]
+    port: int
+    folder: Path
+    ready_path: str | None = "/auth/readyz"
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> Server:
+        self.launch()
+        try:
+            eventually(self.answers, within_s=START_S)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """-> the process, not waited for; a session of its own, so that its group is its alone"""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONUNBUFFERED": "1",
+            # gunicorn keeps a control socket there.
+            "HOME": str(self.folder),
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                list(self.argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.folder, env=environment, start_new_session=True,
+            )  # fmt: skip
+        return self.process
+
+    def stop(self) -> int | None:
+        """-> exit status; asks first, and ends by force what has not ended in time"""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        process.terminate()
+        try:
+            status = process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait(STOP_S)
+        # What a killed or failed parent left: the group holds only what this process started.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return status
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "output.txt"
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            pytest.fail(f"{self.argv} ended with {self.process.returncode}:\n{self.tail()}")
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+                pass
+            return self.ready_path is None or self._asked(self.ready_path) == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _asked(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+    def tail(self) -> str:
+        return self.output[-SHOWN:]
+
+    # -- its processes ----------------------------------------------------------------------------
+
+    def workers(self) -> list[int]:
+        """-> ids of the child processes, gunicorn's workers"""
+        assert self.process is not None
+        pid = self.process.pid
+        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    @contextlib.contextmanager
+    def only(self, worker: int) -> Iterator[None]:
+        """worker id -> for a while all other workers stand still, so that this one answers"""
+        others = [pid for pid in self.workers() if pid != worker]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def memory(self) -> Iterator[Callable[[], int]]:
+        """-> function: MiB by which the peak of any of its processes grew meanwhile"""
+        assert self.process is not None
+        pids = [self.process.pid, *self.workers()]
+        before = {}
+        for pid in pids:
+            # Sets the peak back to what is used now: proc(5), clear_refs.
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            before[pid] = _peak_kib(pid)
+        yield lambda: max(_peak_kib(pid) - before[pid] for pid in pids) // 1024
+
+
+def _peak_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} has ended")
+
+
+# -- sites that are not WSGI ----------------------------------------------------------------------
+
+NGINX_CONF = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+{user}
+worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+  log_format seen escape=json '{{"uri":"$request_uri","user":"$http_factored_user",'
+    '"cookie":"$http_cookie","method":"$request_method","host":"$http_host",'
+    '"remote_user":"$http_remote_user","x_remote_user":"$http_x_remote_user",'
+    '"x_forwarded_user":"$http_x_forwarded_user",'
+    '"x_authenticated_user":"$http_x_authenticated_user",'
+    '"x_auth_request_user":"$http_x_auth_request_user",'
+    '"x_forwarded_for":"$http_x_forwarded_for","x_forwarded_proto":"$http_x_forwarded_proto",'
+    '"status":"$status","length":"$http_content_length","coding":"$http_transfer_encoding",'
+    '"body":"$request_body_file"}}';
+  underscores_in_headers on;
+  client_max_body_size 0;
+  large_client_header_buffers 8 32k;
+  client_body_temp_path {folder}/bodies;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  default_type text/plain;
+  server {{
+    listen 127.0.0.1:{port};
+    access_log {folder}/seen.log seen;
+    location / {{ return 200 "nginx has $request_uri\\n"; }}
+    location /upload {{
+      client_body_in_file_only on;
+      proxy_pass http://127.0.0.1:{port}/stored;
+      proxy_set_header Content-Length "";
+      proxy_pass_request_body off;
+    }}
+    location /stored {{ access_log off; return 200 "stored\\n"; }}
+  }}
+}}
+"""
+
+
+@dataclass
+class Nginx:
+    """nginx as the site behind simpleproxy; its log says what arrived, one JSON object a line."""
+
+    server: Server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def requests(self) -> list[dict[str, str]]:
+        lines = (self.server.folder / "seen.log").read_bytes().decode("latin-1").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def saw(self, mark: str) -> dict[str, str]:
+        """a text that only one request's target holds -> what arrived of that request"""
+        (one,) = eventually(lambda: [one for one in self.requests() if mark in one["uri"]])
+        return one
+
+    def never_saw(self, mark: str) -> bool:
+        return not [one for one in self.requests() if mark in one["uri"]]
+
+
+def start_nginx(folder: Path) -> Nginx:
+    path = program("nginx")
+    folder.mkdir()
+    port = free_port()
+    # Without this, workers become somebody who may not enter the test's folder.
+    user = "user root;" if os.getuid() == 0 else ""
+    conf = folder / "nginx.conf"
+    conf.write_text(NGINX_CONF.format(folder=folder, port=port, user=user))
+    argv = [path, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(conf)]
+    return Nginx(Server(argv, port, folder, ready_path=None).start())
+
+
+def start_file_server(folder: Path, files: Path) -> Server:
+    """folder for its output, folder to serve -> ``python -m http.server``"""
+    port = free_port()
+    argv = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    return Server([*argv, "--directory", str(files)], port, folder, ready_path=None).start()
+
+
+# -- factored before them -------------------------------------------------------------------------
+
+WAITRESS = (
+    "[server:main]\nuse = egg:waitress#main\nlisten = 127.0.0.1:{port}\n"
+    "max_request_body_size = 4294967296\n"
+)
+GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
+PASTE = "[server:main]\nuse = egg:Paste#http\nhost = 127.0.0.1\nport = {port}\n"
+
+LOGGING = """
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = generic
+[logger_root]
+level = INFO
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = generic
+[formatter_generic]
+format = %(asctime)s %(levelname)s [%(name)s] %(message)s
+"""
+
+GATE = """
+use = egg:factored#main
+appname = peers
+auth_tkt.secret_file = %(here)s/factored.secret
+key_file = %(here)s/factored.key
+auth_tkt.secure = false
+sqlalchemy.url = sqlite:///%(here)s/factored.sqlite
+excepted_paths =
+    /open
+    /open/caf\N{LATIN SMALL LETTER E WITH ACUTE}
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    secret: str
+
+
+@dataclass
+class Installation:
+    """A folder with database and keys; any number of ini files in it share them."""
+
+    folder: Path
+    _users: int = 0
+
+    def ini(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text, "utf-8")
+        return path
+
+    def command(self, *argv: str, ini: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """``user remove --username=x`` -> how ``factored user remove INI --username=x`` ended"""
+        words = [word for word in argv if not word.startswith("-")]
+        options = [word for word in argv if word.startswith("-")]
+        where = ini or next(iter(sorted(self.folder.glob("*.ini"))))
+        return subprocess.run(
+            [program("factored"), *words, str(where), *options],
+            capture_output=True, text=True, timeout=60, check=False, cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def done(self, *argv: str, ini: Path | None = None) -> str:
+        """The same, for what must go well -> its stdout"""
+        ended = self.command(*argv, ini=ini)
+        assert ended.returncode == 0, ended
+        return ended.stdout
+
+    def add_user(self, name: str | None = None, *options: str) -> User:
+        """-> a user whom no other test has"""
+        self._users += 1
+        name = name or f"user{self._users}@example.com"
+        made = json.loads(self.done("user", "add", f"--username={name}", "--json", *options))
+        return User(made["username"], made["secret"])
+
+
+@dataclass
+class Front:
+    """factored before a site, under one server, with its installation."""
+
+    installation: Installation
+    ini: Path
+    server: Server
+    kind: str
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def add_user(self) -> User:
+        return self.installation.add_user()
+
+
+def simpleproxy_ini(site_port: int, server: str, gate: str = GATE, proxy: str = "") -> str:
+    return (
+        f"[app:site]\nuse = egg:factored#simpleproxy\nserver = 127.0.0.1\nport = {site_port}\n"
+        f"{proxy}\n[filter-app:main]{gate}next = site\n\n{server}{LOGGING}"
+    )
+
+
+def start_front(folder: Path, kind: str, site_port: int, gate: str = GATE) -> Front:
+    """folder, waitress or gunicorn, port of the site -> factored before it, running"""
+    folder.mkdir()
+    port = free_port()
+    installation = Installation(folder)
+    section = (WAITRESS if kind == "waitress" else GUNICORN).format(port=port)
+    ini = installation.ini("site.ini", simpleproxy_ini(site_port, section, gate))
+    installation.done("init")
+    argv = {
+        "waitress": [program("pserve"), str(ini)],
+        "gunicorn": [program("gunicorn_paste"), str(ini)],
+    }[kind]
+    if kind == "gunicorn":
+        program("gunicorn")
+    return Front(installation, ini, Server(argv, port, folder / "server").start(), kind)

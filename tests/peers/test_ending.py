@@ -1,0 +1,152 @@
+"""What ends a ticket, what does not, and how soon every process knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+
+import pytest
+from pyramid.authentication import BadTicket, parse_ticket
+
+from factored.keys import BROWSER, KeyRing, parse_keys
+
+from .client import Browser, code, form_of, visitor
+from .servers import Front, Nginx, eventually
+
+SOON_S = 5
+"""Within which an end is known to every process (PROMISES 12)."""
+
+
+def each_worker(front: Front) -> Iterator[object]:
+    """-> for every process that answers, a context in which only it does"""
+    workers = front.server.workers()
+    for worker in workers if len(workers) > 1 else ():
+        yield front.server.only(worker)
+    if len(workers) < 2:
+        yield nullcontext()
+
+
+def on_every_worker(front: Front, browser: Browser) -> list[bool]:
+    """-> whether each process lets this browser in"""
+    found = []
+    for alone in each_worker(front):
+        with alone:
+            found.append(browser.signed_in())
+    return found
+
+
+def ends_soon(front: Front, browser: Browser) -> None:
+    """Fails unless every process refuses the browser, from some moment in the next 5 s on."""
+    end = time.monotonic() + SOON_S
+    eventually(lambda: not any(on_every_worker(front, browser)))
+    assert time.monotonic() <= end
+
+
+def copy_of(browser: Browser) -> Browser:
+    """-> the same cookies in other hands, which nobody tells to forget them"""
+    return Browser(browser.port, browser.address, dict(browser.cookies))
+
+
+def test_removing_a_user_ends_the_open_session(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    browser.sign_in(user)
+    assert all(on_every_worker(front, browser))
+    front.installation.done("user", "remove", f"--username={user.name}")
+    ends_soon(front, browser)
+
+
+def test_logging_out_ends_the_ticket_for_whoever_holds_it(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    browser.sign_in(user)
+    thief = copy_of(browser)
+    assert all(on_every_worker(front, thief))
+    asked = form_of(browser.get("/auth/logout?referrer=/goodbye"))
+    done = browser.send(asked, submit="logout")
+    assert done.status == 303
+    assert done.header("Location") == "/goodbye"
+    assert "auth_tkt" not in browser.cookies
+    ends_soon(front, thief)
+
+
+def test_a_login_ends_the_ticket_that_the_browser_had(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    browser.sign_in(user)
+    thief = copy_of(browser)
+    browser.sign_in(user, target="/auth/ga", steps=1)
+    assert all(on_every_worker(front, browser))
+    ends_soon(front, thief)
+
+
+def test_asking_to_log_out_ends_nothing_yet(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    browser.sign_in(user)
+    assert "Sign out" in browser.get("/auth/logout").text
+    assert all(on_every_worker(front, browser))
+
+
+@pytest.mark.parametrize("kind", ["waitress", "gunicorn"])
+def test_a_restart_loses_nobody(make_front: Callable[..., Front], nginx: Nginx, kind: str) -> None:
+    front = make_front(kind, nginx.port)
+    user, gone, browser = front.add_user(), front.add_user(), visitor(front)
+    browser.sign_in(user)
+    ended = visitor(front)
+    ended.sign_in(gone)
+    left = copy_of(ended)
+    ended.send(form_of(ended.get("/auth/logout")), submit="logout")
+    front.server.restart()
+    assert all(on_every_worker(front, browser))
+    # And whoever was logged out before stays out.
+    assert not any(on_every_worker(front, left))
+
+
+@pytest.mark.parametrize("kind", ["waitress", "gunicorn"])
+def test_keys_rotate_under_a_user_who_stays_logged_in(
+    make_front: Callable[..., Front], nginx: Nginx, kind: str
+) -> None:
+    front = make_front(kind, nginx.port)
+    folder = front.installation.folder
+    user, other = front.add_user(), front.add_user()
+    browser, later = visitor(front), visitor(front)
+    browser.sign_in(user)
+    form = later.name_given(other.name)
+    assert all(on_every_worker(front, browser))
+    old = (folder / "factored.secret").read_text().split()[0]
+    for file in ("key_file", "auth_tkt.secret_file"):
+        front.installation.done("keys", "add", f"--of={file}")
+    assert all(on_every_worker(front, browser))
+    for file in ("key_file", "auth_tkt.secret_file"):
+        front.installation.done("keys", "promote", f"--of={file}")
+    promoted = parse_keys((folder / "factored.key").read_text())[:1]
+    newest = KeyRing(lambda: promoted)
+
+    secret = (folder / "factored.secret").read_text().split()[0]
+    assert secret != old
+
+    def browser_cookie_is_new() -> bool:
+        fresh = visitor(front)
+        fresh.get("/auth/ga")
+        return newest.unsign(BROWSER, fresh.cookies["factored_browser"][0]) is not None
+
+    def ticket_is_new() -> bool:
+        fresh = visitor(front)
+        fresh.sign_in(front.add_user())
+        try:
+            parse_ticket(secret, fresh.cookies["auth_tkt"][0], "0.0.0.0", "sha512")
+        except BadTicket:
+            return False
+        return True
+
+    for alone in each_worker(front):
+        with alone:
+            assert browser.signed_in()
+            eventually(browser_cookie_is_new, within_s=SOON_S)
+            eventually(ticket_is_new, within_s=SOON_S)
+            assert browser.signed_in()
+    # The form that was open all the time still works, and the stored TOTP secret can be read.
+    done = later.send(form, code=code(other.secret), submit="authenticate")
+    assert done.status == 303, done
+    again = visitor(front)
+    again.sign_in(user, steps=1)
+    assert all(on_every_worker(front, again))
+    assert all(on_every_worker(front, browser))

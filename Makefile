@@ -97,10 +97,9 @@ export PAGES
 
 # Source archive and wheel; the wheel must work where nothing else is.
 package: $(VENV)/.check
-	rm -rf $(DIST) build/empty build/lib
-	$(BIN)/python -m build --outdir $(DIST) . > build-output.txt 2>&1 || \
-	  { cat build-output.txt; rm -f build-output.txt; exit 1; }
-	@rm -f build-output.txt
+	@rm -rf $(DIST) build/empty && mkdir -p build
+	$(BIN)/python -m build --outdir $(DIST) . > build/output.txt 2>&1 || \
+	  { cat build/output.txt; exit 1; }
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python -m pip install --quiet $(DIST)/*.whl
 	cp develop.ini build/empty/

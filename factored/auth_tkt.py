@@ -70,8 +70,11 @@ class TicketFormat:
     ) -> None:
         self.secrets = secrets
         self._hashalg = hashalg
+        digits = hashlib.new(hashalg).digest_size * 2
+        self.shortest = digits
+        """A cookie value that is not longer than its digest is no ticket."""
         self._shape = re.compile(
-            rf"([0-9a-f]{{{hashlib.new(hashalg).digest_size * 2}}})({HEX_TIME})([\x22-\x7e]+)"
+            rf"([0-9a-f]{{{digits}}})({HEX_TIME})([\x22-\x7e]+)"
             rf"!({'|'.join(map(re.escape, sorted(schemes)))})"
             rf"!(({HEX})\.([rs])({HEX})\.({ID})\.({ID}))",
             re.ASCII,

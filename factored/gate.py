@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -49,6 +49,9 @@ behind a proxy that passes underscores could choose what an exempt path is compa
 
 MEMO_SIZE = 4096
 """Verified tickets that are remembered; emptied when full. 600 bytes each."""
+
+MAX_CANDIDATES = 8
+"""Ticket cookies, junk of that length too, that one request for the site has verified at most."""
 
 MAX_REFERRER = 2048
 """Longer ways back are dropped, or the Location header itself is refused by servers."""
@@ -129,7 +132,7 @@ class Gate:
                 return page("400 Bad Request", "This site is not served under that name.")
         if path == self._base or path.startswith(self._below_base):
             return self._auth(environ, path)
-        ticket = self._ticket(environ)
+        ticket = the_one(self._good_tickets(environ, MAX_CANDIDATES))
         if ticket is not None:
             user = ticket.user.encode().decode("latin-1")
             environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
@@ -150,21 +153,8 @@ class Gate:
 
     # -- tickets ----------------------------------------------------------------------------------
 
-    def _ticket(self, environ: Environ) -> Ticket | None:
-        """environ -> the ticket that counts: the newest of one user; of several users, none"""
-        good = self._good_tickets(environ)
-        if not good:
-            return None
-        newest = good[0]
-        for ticket in good[1:]:
-            if ticket.user != newest.user:
-                return None
-            if ticket.issued_at > newest.issued_at:
-                newest = ticket
-        return newest
-
-    def _good_tickets(self, environ: Environ) -> list[Ticket]:
-        """environ -> every good ticket among its cookies
+    def _good_tickets(self, environ: Environ, most: int | None = None) -> list[Ticket]:
+        """environ, how many cookies to look at (None: all) -> the good tickets among them
 
         Verifying is remembered, and nothing unverified is; age and revocation are looked at anew
         each time.
@@ -172,13 +162,16 @@ class Gate:
         header = environ.get("HTTP_COOKIE")
         if not header:
             return []
-        values = cookies.values(header, self._cookie_name)
+        shortest = self._tickets.shortest
+        values = [
+            value for value in cookies.values(header, self._cookie_name) if len(value) > shortest
+        ]
         if not values or not self._revocations.ready:
             return []
         address = self._address(environ)
         memo = self._memo_of_today()
         good = []
-        for value in values:
+        for value in values[:most]:
             ticket = memo.get((value, address))
             if ticket is None:
                 ticket = self._tickets.parse(value, address)
@@ -248,8 +241,10 @@ class Gate:
         """environ, path -> the auth app, mounted at base_auth_url and told the good tickets"""
         if not env.is_utf8(path):
             return page("400 Bad Request", "The address holds bytes that are not text.")
-        environ["factored.tickets"] = tuple(self._good_tickets(environ))
-        environ["factored.ticket"] = self._ticket(environ)
+        # All of them: junk planted before a good one must not save it from logout.
+        tickets = self._good_tickets(environ)
+        environ["factored.tickets"] = tuple(tickets)
+        environ["factored.ticket"] = the_one(tickets)
         environ["factored.mount"] = environ.get("SCRIPT_NAME", "")
         environ["SCRIPT_NAME"] = environ["factored.mount"] + self._base
         environ["PATH_INFO"] = path[len(self._base) :]
@@ -282,6 +277,13 @@ class Gate:
             json.dumps(body).encode(),
             [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
         )
+
+
+def the_one(good: Sequence[Ticket]) -> Ticket | None:
+    """good tickets of a request -> the one that counts: the newest; of several users, none"""
+    if len({ticket.user for ticket in good}) != 1:
+        return None
+    return max(good, key=lambda ticket: ticket.issued_at)
 
 
 def is_page_load(environ: Environ) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from factored.codes import new_key
-from factored.gate import IDENTITY_KEYS, PATH_HEADERS
+from factored.gate import IDENTITY_KEYS, MAX_CANDIDATES, PATH_HEADERS
 from factored.interfaces import Ticket
 from factored.services.revocation import RevocationList
 from tests.support import NAME, Recorder, Site, token_of
@@ -374,6 +374,16 @@ def test_a_good_ticket_is_found_behind_any_number_of_others(site: Site) -> None:
     """Planted copies must not shut anybody out; the size of the header bounds them."""
     header = "; ".join(["auth_tkt=junk"] * 400 + [f"auth_tkt={site.ticket()}"])
     assert raw(site, "/", HTTP_COOKIE=header)["status"] == 200
+
+
+@pytest.mark.parametrize(("offset", "status"), [(-1, 200), (0, 302), (1, 302)])
+def test_only_so_many_forged_tickets_are_verified_for_one_request(
+    site: Site, offset: int, status: int
+) -> None:
+    forged = "f" * 128 + site.ticket()[128:]
+    planted = [f"auth_tkt={forged}"] * (MAX_CANDIDATES + offset)
+    header = "; ".join([*planted, f"auth_tkt={site.ticket()}"])
+    assert raw(site, "/", HTTP_COOKIE=header)["status"] == status
 
 
 def test_another_cookie_whose_name_ends_alike_is_no_ticket(site: Site) -> None:

@@ -155,3 +155,15 @@ def test_removing_a_user_ends_the_tickets_of_that_user(site: Site, signed_in: Br
     gate = getattr(restarted.app, "app", restarted.app)
     gate._revocations.read()
     assert signed_in.get("/").status_int == 302
+
+
+def test_forged_tickets_in_front_do_not_save_a_good_one(site: Site, signed_in: Browser) -> None:
+    """A sibling domain can plant as many as the header holds; all are looked at here."""
+    good = signed_in.cookies["auth_tkt"]
+    token = token_of(signed_in.get("/auth/logout"))
+    browser = f"factored_browser={signed_in.cookies['factored_browser']}"
+    forged = "f" * 128 + good[128:]
+    header = "; ".join([browser, *[f"auth_tkt={forged}"] * 20, f"auth_tkt={good}"])
+    form = {"csrf_token": token, "submit": "logout"}
+    assert site.browser(HTTP_COOKIE=header).post("/auth/logout", form).status_int == 200
+    assert site.browser().cookie(good).get("/").status_int == 302

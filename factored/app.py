@@ -43,7 +43,7 @@ from factored.services.throttle import Throttle
 from factored.store import schema
 from factored.web import make_auth_app
 from factored.web.renderer import Pages
-from factored.web.site import Site
+from factored.web.site import Site, Turns
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ def build(
         revocations=revocations,
         pages=Pages([Path(__file__).parent / "web" / "templates"]),
         schema_is_new=lambda: schema.revision(stores.database) == schema.HEAD,
+        turn=Turns(clock),
     )
     for notice in notices(settings):
         log.warning(notice)

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from factored import cookies
 from factored import environ as env
@@ -52,6 +52,9 @@ MEMO_SIZE = 4096
 
 MAX_CANDIDATES = 8
 """Ticket cookies, junk of that length too, that one request for the site has verified at most."""
+
+KEPT_DIRECTIVES = ("no-store", "no-cache", "must-revalidate", "no-transform", "max-age=0")
+"""What downstream may still say of caching on an answer that sets a ticket."""
 
 MAX_REFERRER = 2048
 """Longer ways back are dropped, or the Location header itself is refused by servers."""
@@ -302,15 +305,24 @@ def is_page_load(environ: Environ) -> bool:
 
 
 def _sent_plainly(environ: Environ) -> bool:
-    """Whether the raw target hides no slash: to a site ``/a%2Fb`` may not be ``/a/b``"""
-    path = env.raw_target(environ).partition("?")[0].lower()
-    return "%2f" not in path and "%5c" not in path
+    """Whether the raw path says what was decided on: to a site ``/a%2Fb`` may not be ``/a/b``
+
+    waitress cuts ``//a`` to ``/a``, and a site that looks at the raw target sees another path.
+    """
+    raw = env.raw_target(environ).partition("?")[0]
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    hidden = raw.lower()
+    return (
+        "%2f" not in hidden
+        and "%5c" not in hidden
+        and unquote_to_bytes(raw) == path.encode("latin-1", "replace")
+    )
 
 
 def _kept_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """headers -> the same, saying that no shared cache may keep an answer with a ticket in it"""
     said = ",".join(value for name, value in headers if name.lower() == "cache-control").lower()
-    if "no-store" in said or "private" in said:
-        return headers
-    kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
-    return [*kept, ("Cache-Control", "private")]
+    directives = (word.strip() for word in said.split(","))
+    kept = [word for word in directives if word in KEPT_DIRECTIVES]
+    others = [(name, value) for name, value in headers if name.lower() != "cache-control"]
+    return [*others, ("Cache-Control", ", ".join(["private", *kept]))]

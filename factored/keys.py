@@ -11,6 +11,7 @@ import binascii
 import hmac
 import logging
 import os
+import tempfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -206,15 +207,27 @@ def _b64(data: bytes) -> str:
 
 def create_file(path: Path, first_key: str) -> bool:
     """path, key -> whether the file was made (0600); an existing one is left alone"""
+    if path.exists():
+        return False
+    path = path.resolve()
+    beside = _written_beside(path, first_key)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.link(beside, path)  # whole or not at all, and never over one that is there
     except FileExistsError:
         return False
+    finally:
+        beside.unlink()
+    return True
+
+
+def _written_beside(path: Path, text: str) -> Path:
+    """path, text -> a new file in the same folder that holds the text, for its owner alone"""
+    descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(first_key + "\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return True
+    return Path(name)
 
 
 def add_key(path: Path, new_key: str) -> None:
@@ -251,10 +264,9 @@ def _lines(path: Path) -> list[str]:
 
 def _replace(path: Path, lines: list[str]) -> None:
     """Written beside and moved over, so that a reader sees the old file or the new one, whole."""
+    path = path.resolve()  # a symlink goes on leading to the file that others read too
     status = path.stat()
-    beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    create_file(beside, "\n".join(lines))
+    beside = _written_beside(path, "\n".join(lines))
     os.chown(beside, status.st_uid, status.st_gid)
     beside.chmod(status.st_mode & 0o777)
     beside.replace(path)

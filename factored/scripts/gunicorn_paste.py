@@ -37,7 +37,11 @@ def main() -> None:
     PasteServer("%(prog)s [OPTIONS] INI").run()
 
 
-UNBELIEVED: dict[str, Any] = {"forwarder_headers": "", "secure_scheme_headers": {}}
+UNBELIEVED: dict[str, Any] = {
+    "forwarded_allow_ips": "",
+    "forwarder_headers": "",
+    "secure_scheme_headers": {},
+}
 
 
 def server_settings(path: Path, cfg: Any) -> dict[str, Any]:

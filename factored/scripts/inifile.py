@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import logging.config
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,8 +67,18 @@ def set_up_logging(path: Path) -> None:
             logging.config.fileConfig(
                 path, defaults, disable_existing_loggers=False, encoding="utf-8"
             )
+            _keep_stdout_for_results()
     except Exception as error:
         raise IniError(f"{path.name}: the logging sections cannot be used: {error}") from error
+
+
+def _keep_stdout_for_results() -> None:
+    """What a command prints there is read by programs; a server's log may go there too."""
+    named = (logging.getLogger(name) for name in logging.root.manager.loggerDict)
+    for logger in (logging.root, *named):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+                handler.setStream(sys.stderr)
 
 
 def _section(name: str, parser: configparser.ConfigParser, wanted: str) -> str:

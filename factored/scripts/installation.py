@@ -136,12 +136,12 @@ def check(args: argparse.Namespace, ini: Ini) -> int:
 
 
 def _checks(ini: Ini) -> list[Check]:
+    missing = [*scheme_factories(ini.given)[1], *missing_parts(ini.given)]
     try:
         settings = parse(ini.given, here=ini.here, require_files=False)
     except ConfigurationError as error:
-        return [Check("settings", False, text) for text in error.problems]
+        return [Check("settings", False, text) for text in (*error.problems, *missing)]
     found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
-    missing = [*scheme_factories(ini.given)[1], *missing_parts(ini.given)]
     found += [Check("settings", False, text) for text in missing]
     found += [Check("notice", True, text) for text in notices(settings)]
     if settings.trusted_proxies:

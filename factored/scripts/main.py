@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -30,6 +31,11 @@ Command = Callable[[argparse.Namespace, inifile.Ini], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """command line -> exit status"""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without UTF-8 must not stop us half way
     args = _parser().parse_args(argv)
     try:
         command: Command = args.command

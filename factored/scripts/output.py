@@ -21,7 +21,7 @@ def result(text: str) -> None:
 
 def document(value: Any) -> None:
     """the one JSON document of ``--json`` -> stdout"""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value))
 
 
 def qr_in_terminal(uri: str) -> None:

@@ -30,6 +30,7 @@ class Logout:
                 action=f"{site.auth_path(request)}/logout",
                 csrf_token=site.csrf_token(request),
                 referrer=way_back,
+                has_ticket=bool(site.browser(request).tickets),
                 home=way_back or site.home(request),
             )
         if request.form["submit"] != "logout":

@@ -83,7 +83,7 @@ def guard(site: Site) -> Callable[[View, Any], View]:
             request.form = {}
             if request.method == "POST":
                 form = _form(request.environ)
-                if _is_somebody_elses(form):
+                if not form:
                     return LocalRedirect(_same_page(request.environ))
                 _refuse_foreign_fields(form)
                 _refuse_other_sites(request.environ)
@@ -98,7 +98,7 @@ def guard(site: Site) -> Callable[[View, Any], View]:
 
 
 def _form(environ: Environ) -> dict[str, str]:
-    """environ -> the fields of a form; none if the body is something else
+    """environ -> the fields of a form of ours; none if the body is something else
 
     mod_auth_tkt passes a visitor's POST on to the login page with its own 307, so a body that is
     no form of ours is no error.
@@ -112,13 +112,13 @@ def _form(environ: Environ) -> dict[str, str]:
     if length or environ.get("wsgi.input_terminated"):
         try:
             body = environ["wsgi.input"].read(int(length) if length else MAX_BODY_BYTES + 1)
-        except OSError:  # gunicorn's way to say that the chunks make no sense
+        except Exception:  # noqa: BLE001 each server has its own for chunks that make no sense
             raise Refused(400, "The form did not arrive whole.") from None
     else:
         body = b""
     if len(body) > MAX_BODY_BYTES:
         raise Refused(413, "That was more than this page can take.")
-    if content_type != "application/x-www-form-urlencoded":
+    if content_type != "application/x-www-form-urlencoded" or not _has_our_button(body):
         return {}
     try:
         return _fields(body.decode("ascii"))
@@ -126,21 +126,23 @@ def _form(environ: Environ) -> dict[str, str]:
         raise Refused(400, "The form holds bytes that are not text.") from None
 
 
+def _has_our_button(body: bytes) -> bool:
+    """body of a form, whatever it holds -> whether it was sent by a button of ours"""
+    return any(
+        name == "submit" and value in BUTTONS for name, value in parse_qsl(body.decode("latin-1"))
+    )
+
+
 def _fields(text: str) -> dict[str, str]:
-    """urlencoded text -> its fields, each of which may come once"""
+    """urlencoded text -> its fields; one of ours may come once"""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise Refused(400, "The request holds more than a form has, or bytes not text.") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    names = [name for name, _ in pairs]
+    if any(names.count(name) > 1 for name in FIELDS):
         raise Refused(400, "A field came twice.")
-    return fields
-
-
-def _is_somebody_elses(form: dict[str, str]) -> bool:
-    """A form of another site, passed on by mod_auth_tkt, may have a button called submit too."""
-    return "submit" not in form or (form["submit"] not in BUTTONS and "csrf_token" not in form)
+    return dict(pairs)
 
 
 def _refuse_foreign_fields(form: dict[str, str]) -> None:

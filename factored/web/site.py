@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +14,15 @@ from pyramid.response import Response
 from factored import codes, cookies
 from factored.auth_tkt import NO_ADDRESS, TicketCookie, TicketFormat, bound_address
 from factored.environ import quoted
-from factored.interfaces import Environ, Revocations, Scheme, StartResponse, StoreError, Ticket
+from factored.interfaces import (
+    Clock,
+    Environ,
+    Revocations,
+    Scheme,
+    StartResponse,
+    StoreError,
+    Ticket,
+)
 from factored.keys import BROWSER, CSRF, KeyRing
 from factored.services.devices import DeviceCookie
 from factored.services.links import Links
@@ -26,9 +34,6 @@ from factored.web.texts import TEXTS
 
 BROWSER_COOKIE = "factored_browser"
 DEVICE_COOKIE = "factored_device"
-
-MAX_COPIES = 4
-"""Cookies of one name that are looked at."""
 
 
 class LocalRedirect(Response):  # type: ignore[misc]  # WebOb has no types
@@ -47,15 +52,21 @@ class Turns:
     """At most a few requests of the auth app use the database at once, and the others wait little.
 
     A database that hangs must not hold all of a server's threads: those who have a ticket need
-    them. With statement: enters, or raises StoreError, which is a 503 page.
+    them. Once somebody waited in vain, nobody else waits for a moment. With statement: enters, or
+    raises StoreError, which is a 503 page.
     """
 
-    def __init__(self, places: int = 2, wait_s: float = 1.0) -> None:
+    def __init__(self, clock: Clock, places: int = 2, wait_s: float = 1.0) -> None:
+        self._clock = clock
         self._places = threading.BoundedSemaphore(places)
         self._wait_s = wait_s
+        self._in_vain_until = clock.monotonic_s()
 
     def __enter__(self) -> None:
-        if not self._places.acquire(timeout=self._wait_s):
+        patient = self._clock.monotonic_s() >= self._in_vain_until
+        if not self._places.acquire(timeout=self._wait_s if patient else 0):
+            if patient:
+                self._in_vain_until = self._clock.monotonic_s() + self._wait_s
             raise StoreError("the database keeps others waiting")
 
     def __exit__(self, *error: object) -> None:
@@ -81,7 +92,7 @@ class Site:
     revocations: Revocations
     pages: Pages
     schema_is_new: Callable[[], bool]
-    turn: Turns = field(default_factory=Turns)
+    turn: Turns
 
     # -- what the request shows -------------------------------------------------------------------
 
@@ -115,7 +126,7 @@ class Site:
     @staticmethod
     def _cookies(request: Request, name: str) -> tuple[str, ...]:
         """A site on a sibling domain can plant copies, so there may be several, ours among them."""
-        return tuple(cookies.values(request.environ.get("HTTP_COOKIE", ""), name)[:MAX_COPIES])
+        return tuple(cookies.values(request.environ.get("HTTP_COOKIE", ""), name))
 
     # -- the browser cookie, and the CSRF token that hangs on it ----------------------------------
 

@@ -6,6 +6,7 @@ import json
 import os
 import socketserver
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -579,3 +580,59 @@ def test_a_command_that_is_interrupted_says_so(
 
     monkeypatch.setattr(inifile, "read", interrupt)
     assert run("check", made) == (FAILED, "", "factored: interrupted\n")
+
+
+def test_check_names_every_problem_at_once_as_the_start_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ini = write_ini(
+        tmp_path,
+        settings_for(tmp_path, supported_auth_schemes="Gogle Auth", auth_tkt__secure="maybe"),
+    )
+    assert factored("check", str(ini), "--json") == 1
+    details = " ".join(one["detail"] for one in json.loads(capsys.readouterr().out)["checks"])
+    assert "'Gogle Auth' is not installed" in details
+    assert "auth_tkt.secure" in details
+
+
+def test_a_terminal_without_utf8_stops_no_command_half_way(tmp_path: Path) -> None:
+    ini = write_ini(tmp_path, settings_for(tmp_path))
+    assert factored("init", str(ini)) == 0
+    code = "import sys; from factored.scripts.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "user", "add", str(ini), "--username=zo\u00eb"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"secret: " in done.stdout
+
+
+def test_what_the_ini_logs_to_stdout_does_not_spoil_the_json(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ini = write_ini(tmp_path, settings_for(tmp_path))
+    logging_sections = """
+[loggers]
+keys = root
+[handlers]
+keys = out
+[formatters]
+keys =
+[logger_root]
+level = INFO
+handlers = out
+[handler_out]
+class = StreamHandler
+args = (sys.stdout,)
+"""
+    ini.write_text(ini.read_text() + logging_sections)
+    code = "import sys; from factored.scripts.main import main; sys.exit(main())"
+    for words in (["init", str(ini)], ["user", "add", str(ini), "--username=al"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, "--json"], capture_output=True, check=True
+        )
+        assert isinstance(json.loads(done.stdout), dict)
+        if words[0] == "user":
+            assert b"event=enrolment" in done.stderr

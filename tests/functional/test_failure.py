@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from factored.interfaces import StoreError
 from factored.services.revocation import RevocationList
 from factored.web.site import Turns
 from tests.functional.test_gate import gate_of
-from tests.support import NAME, Recorder, Site
+from tests.support import NAME, FixedClock, Recorder, Site
 
 
 def path_of(site: Site) -> str:
@@ -148,12 +149,32 @@ def test_a_process_that_has_never_read_the_revocations_lets_nobody_in(
 
 
 def test_few_wait_for_a_slow_database_at_once_and_the_others_are_turned_away() -> None:
-    turn = Turns(places=1, wait_s=0)
+    turn = Turns(FixedClock(), places=1, wait_s=0)
     for _ in range(2):
         with turn, pytest.raises(StoreError, match="keeps others waiting"), turn:
             raise AssertionError("there is one place")
     with pytest.raises(ZeroDivisionError), turn:
         raise ZeroDivisionError
+    with turn:
+        pass
+
+
+def test_once_somebody_waited_in_vain_nobody_waits_for_a_moment() -> None:
+    clock = FixedClock()
+    turn = Turns(clock, places=1, wait_s=0.05)
+
+    def waits(longer_than_s: float) -> bool:
+        before = time.monotonic()
+        with pytest.raises(StoreError), turn:
+            raise AssertionError("there is one place")
+        return time.monotonic() - before > longer_than_s
+
+    with turn:
+        assert waits(0.04)
+        clock.advance(0.04)
+        assert not waits(0.04)
+        clock.advance(0.02)
+        assert waits(0.04)
     with turn:
         pass
 

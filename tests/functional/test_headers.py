@@ -34,7 +34,7 @@ ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
     "/auth/nothing": (404, {}),
     "/auth/unlock/nothing": (404, {}),
     "/auth/ga?": (405, {"REQUEST_METHOD": "PUT"}),
-    "/auth/ga??": (400, {"QUERY_STRING": "a=1&a=2"}),
+    "/auth/ga??": (400, {"QUERY_STRING": "referrer=/a&referrer=/b"}),
     "/auth/ga???": (431, BIG),
     "/auth/\xff": (400, {"REQUEST_URI": "/auth/%FF"}),
     "/page": (302, {}),

@@ -98,9 +98,11 @@ def test_one_lands_on_this_site_only(
         assert expired(done)
 
 
-@pytest.mark.parametrize("button", ["LOGOUT", "authenticate", ""])
-def test_another_button_signs_nobody_out(site: Site, signed_in: Browser, button: str) -> None:
-    assert sign_out(signed_in, submit=button).status_int == 400
+@pytest.mark.parametrize(("button", "status"), [("LOGOUT", 303), ("authenticate", 400), ("", 303)])
+def test_another_button_signs_nobody_out(
+    site: Site, signed_in: Browser, button: str, status: int
+) -> None:
+    assert sign_out(signed_in, submit=button).status_int == status
     assert signed_in.get("/").status_int == 200
 
 
@@ -167,3 +169,16 @@ def test_forged_tickets_in_front_do_not_save_a_good_one(site: Site, signed_in: B
     form = {"csrf_token": token, "submit": "logout"}
     assert site.browser(HTTP_COOKIE=header).post("/auth/logout", form).status_int == 200
     assert site.browser().cookie(good).get("/").status_int == 302
+
+
+def test_who_is_signed_in_as_two_is_asked_too_and_both_end(site: Site) -> None:
+    tickets = [site.ticket("al"), site.ticket("bo")]
+    web = site.browser()
+    token = token_of(web.get("/auth/ga"))
+    browser = f"factored_browser={web.cookies['factored_browser']}"
+    header = "; ".join([browser, *(f"auth_tkt={ticket}" for ticket in tickets)])
+    both = site.browser(HTTP_COOKIE=header)
+    assert "Do you want to sign out" in both.get("/auth/logout").text
+    both.post("/auth/logout", {"csrf_token": token, "submit": "logout"})
+    for ticket in tickets:
+        assert site.browser().cookie(ticket).get("/").status_int == 302

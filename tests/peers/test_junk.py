@@ -258,3 +258,17 @@ def test_a_smuggled_second_request_gets_no_identity(front: Front, nginx: Nginx) 
         raw(front, asks(b"/open", *headers, method=b"POST", body=b"0\r\n\r\n" + inner))
         raw(front, asks(b"/open", *headers, method=b"POST", body=inner))
     assert nginx.never_saw(mark)
+
+
+@pytest.mark.parametrize("size", [b"zz", b"-1", b"+3", b"0x3", b"3_0", b"", b"3\r\nxxxyyyy"])
+def test_a_form_in_chunks_that_make_no_sense_is_the_clients_mistake(
+    front: Front, size: bytes
+) -> None:
+    request = asks(
+        b"/auth/ga",
+        b"Content-Type: application/x-www-form-urlencoded",
+        b"Transfer-Encoding: chunked",
+        method=b"POST",
+        body=size + b"\r\n",
+    )
+    assert status(front, request) < 500

@@ -417,3 +417,30 @@ def test_nobody_is_logged_out_by_a_rotation_node_by_node(path: Path, clock: Fixe
         assert early.unsign(keys.DEVICE, signed) == "x"
         assert late.unsign(keys.DEVICE, from_early) == "x"
     assert from_early != signed
+
+
+def test_a_key_file_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "factored.key"
+    monkeypatch.setattr("os.fsync", dies)
+    with pytest.raises(KeyboardInterrupt):
+        keys.create_file(path, "x" * 43)
+    assert not path.exists()
+    monkeypatch.undo()
+    assert keys.create_file(path, "x" * 43)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not keys.create_file(path, "y" * 43)
+    assert path.read_text() == "x" * 43 + "\n"
+
+
+def test_a_rotation_changes_the_file_that_a_symlink_leads_to(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.key", tmp_path / "factored.key"
+    keys.create_file(real, "x" * 43)
+    link.symlink_to(real)
+    keys.add_key(link, "y" * 43)
+    assert link.is_symlink()
+    assert "y" * 43 in real.read_text()

@@ -16,12 +16,15 @@ TESTS = [
     "Paste",
     "PasteScript",
     "WebTest",
+    "aiosmtpd",
+    "PyMySQL>=1.1",
     "docutils",
     "hypothesis",
     "psycopg[binary]>=3.1",
     "pyramid_tm",
     "pytest",
     "pytest-cov",
+    "trustme",
 ]
 
 setup(
@@ -65,6 +68,7 @@ setup(
         "plaster_pastedeploy>=1.0",
         "pyotp>=2.9",
         "pyramid>=2.0.2",
+        "pyramid_mailer>=0.15.1",
         "segno>=1.6",
         "urllib3>=2.2",
         "waitress>=3.0.1",
@@ -85,7 +89,14 @@ setup(
         ],
         "paste.filter_app_factory": ["main = factored.app:filter_app_factory"],
         "paste.filter_factory": ["main = factored.app:filter_factory"],
-        "factored.schemes": ["Google Auth = factored.schemes.totp:TotpScheme"],
+        "factored.schemes": [
+            "Google Auth = factored.schemes.totp:TotpScheme",
+            "Email = factored.schemes.email_code:EmailScheme",
+        ],
+        "factored.finders": [
+            "SQL = factored.finders.sql:SqlFinder",
+            "Email Domain = factored.finders.email_domain:EmailDomainFinder",
+        ],
         "console_scripts": [
             "factored = factored.scripts.main:main",
             *(

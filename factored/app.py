@@ -26,18 +26,26 @@ from factored.interfaces import (
     WsgiApp,
 )
 from factored.proxy import SimpleProxy
+from factored.schemes import totp
 from factored.services.devices import KNOWN_FOR_S, Devices
+from factored.services.enrol_links import EnrolLinks
+from factored.services.enrolment import Enrolment
 from factored.services.links import Links
 from factored.services.login import Login
 from factored.services.parts import (
+    make_finder,
     make_key_ring,
+    make_outbox,
     make_stores,
     make_ticket_secrets,
     missing_parts,
     notices,
+    read_settings,
     revoke_for_s,
     scheme_factories,
 )
+from factored.services.paste_server import exposed
+from factored.services.reminder import Reminder
 from factored.services.revocation import RevocationList
 from factored.services.throttle import Throttle
 from factored.store import schema
@@ -72,7 +80,7 @@ def build(
     factories, problems = scheme_factories(given)
     problems += missing_parts(given)
     try:
-        settings = ini.parse(given, here=here)
+        settings = read_settings(given, here=here)
     except ConfigurationError as error:
         raise ConfigurationError([*error.problems, *problems]) from None
     parts = _collect(
@@ -80,9 +88,20 @@ def build(
         lambda: make_stores(settings),
         lambda: make_key_ring(settings, clock),
         lambda: make_ticket_secrets(settings, clock),
+        lambda: make_outbox(settings, clock),
+        lambda: make_finder(settings),
     )
-    stores, ring, secrets = parts
-    context = SchemeContext(users=stores.users, cipher=ring, clock=clock)
+    stores, ring, secrets, outbox, finder = parts
+    context = SchemeContext(
+        users=stores.users,
+        cipher=ring,
+        clock=clock,
+        hasher=ring,
+        challenges=stores.challenges,
+        outbox=outbox,
+        finder=finder,
+        settings=settings,
+    )
     schemes: tuple[Scheme, ...] = tuple(factory(context) for factory in factories)
     tickets = TicketFormat(
         secrets, hashalg=settings.hashalg, schemes=[scheme.path for scheme in schemes]
@@ -94,16 +113,28 @@ def build(
         housekeeping=[
             lambda: stores.attempts.prune(now_s=int(clock.now_s())),
             lambda: stores.links.prune(now_s=int(clock.now_s())),
+            lambda: stores.challenges.prune(now_s=int(clock.now_s())),
             lambda: stores.devices.prune(unused_since=int(clock.now_s()) - KNOWN_FOR_S),
         ],
     )
     devices = Devices(stores.devices, ring, clock)
+    throttle = Throttle(stores.attempts, ring, clock)
+    enrol_links = EnrolLinks(
+        stores.users,
+        stores.links,
+        Enrolment(ring, clock, issuer=settings.appname),
+        devices,
+        ring,
+        clock,
+        totp.first_step,
+        revoke_for_s=revoke_for_s(settings),
+    )
     site = Site(
         settings=settings,
         schemes=schemes,
         login=Login(
             stores.users,
-            Throttle(stores.attempts, ring, clock),
+            throttle,
             devices,
             revocations,
             clock,
@@ -111,11 +142,25 @@ def build(
             remember_s=settings.auth_remember_timeout,
         ),
         links=Links(stores.links, devices, ring, clock),
+        enrol_links=enrol_links,
+        reminder=Reminder(
+            stores.users,
+            devices,
+            throttle,
+            enrol_links,
+            outbox,
+            clock,
+            sender=settings.reminder_sender or "",
+            subject=settings.reminder_subject,
+            body=settings.reminder_body,
+            appname=settings.appname,
+        ),
         keys=ring,
         tickets=tickets,
         revocations=revocations,
         pages=Pages([Path(__file__).parent / "web" / "templates"]),
         schema_is_new=lambda: schema.revision(stores.database) == schema.HEAD,
+        sending_fails=lambda: any(one.sends for one in schemes) and outbox.failing,
         turn=Turns(clock),
     )
     for notice in notices(settings):
@@ -127,6 +172,7 @@ def build(
         tickets=tickets,
         revocations=revocations,
         clock=clock,
+        closing=[revocations.stop, outbox.stop, lambda: stores.database.engine.dispose()],
     )
 
 
@@ -177,9 +223,13 @@ def _from_paste(
     global_conf: Mapping[str, str], local_conf: Mapping[str, str], app: WsgiApp | None
 ) -> WsgiApp:
     try:
-        return build(local_conf, app, here=global_conf.get("here"))
+        gate = build(local_conf, app, here=global_conf.get("here"))
     except ConfigurationError as error:
         raise _not_started(global_conf, error) from None
+    warning = exposed(global_conf)
+    if warning:
+        log.warning(warning)
+    return gate
 
 
 def _not_started(global_conf: Mapping[str, str], error: ConfigurationError) -> SystemExit:

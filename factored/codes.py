@@ -42,6 +42,23 @@ def same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
+MAIL_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""32 signs without look-alikes (Crockford's base 32): 8 of them are 40 bits."""
+
+LOOK_ALIKES = str.maketrans("OILU", "011V")
+
+
+def new_mail_code() -> str:
+    """-> 8 signs of MAIL_ALPHABET, 40 random bits (PROMISES 8)"""
+    return "".join(secrets.choice(MAIL_ALPHABET) for _ in range(8))
+
+
+def mail_code(text: str) -> str | None:
+    """what was typed, in any case, with spaces or look-alikes -> 8 signs, or None"""
+    signs = SEPARATORS.sub("", unicodedata.normalize("NFKC", text)).upper().translate(LOOK_ALIKES)
+    return signs if re.fullmatch(f"[{MAIL_ALPHABET}]{{8}}", signs) else None
+
+
 def six_digits(text: str) -> str | None:
     """what was typed -> six ASCII digits, or None
 

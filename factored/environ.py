@@ -76,6 +76,14 @@ def host_of(url: str) -> str:
     return canonical_host(host, scheme)
 
 
+def is_loopback(host: str) -> bool:
+    """host name or address -> whether it is this machine's own, which nobody else can listen to"""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def client_source(address: str) -> str:
     """REMOTE_ADDR -> the network that attempts are counted for
 

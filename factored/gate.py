@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -65,6 +65,7 @@ class Gate:
 
     :param downstream: the protected app
     :param auth_app: the pages under base_auth_url
+    :param closing: called by :meth:`close`
     :param tickets: reads and, with reissue_time, renews tickets
     """
 
@@ -77,12 +78,14 @@ class Gate:
         tickets: TicketFormat,
         revocations: Revocations,
         clock: Clock,
+        closing: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._downstream = downstream
         self._auth_app = auth_app
         self._tickets = tickets
         self._revocations = revocations
         self._now_s = clock.now_s
+        self._closing = closing
         self._cookie = TicketCookie(settings)
         self._cookie_name = settings.cookie_name
         self._base = settings.base_auth_url
@@ -106,7 +109,8 @@ class Gate:
 
     def close(self) -> None:
         """-> None; ends what runs beside the requests, for tests and for reloading servers"""
-        self._revocations.stop()
+        for close in self._closing:
+            close()
 
     def _decide(self, environ: Environ) -> WsgiApp:
         """environ -> the app that answers: downstream, the auth app, or a refusal

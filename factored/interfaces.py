@@ -41,6 +41,14 @@ class StoreError(FactoredError):
     """The database did not answer, or not as it should: nobody is let in by it."""
 
 
+class FinderError(FactoredError):
+    """The finder's source did not answer: nobody new is let in by it."""
+
+
+class SendingFails(FactoredError):
+    """Mails cannot be sent at the moment, to nobody: one page says so, whatever the name."""
+
+
 class UserExists(FactoredError):
     """A user with this name, in this or another spelling, is there already."""
 
@@ -132,12 +140,30 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: the name as typed and checked, and the browser that the answer must come from."""
+
+    username: str
+    browser_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a scheme sent to a user and now waits for; TOTP sends nothing and has none."""
+    """What a scheme sent and now waits for; TOTP sends nothing and has none.
+
+    A name without an account has challenges too, with no ``user_id``; ``address`` is then where a
+    finder says that the name may have one, or empty.
+    """
 
     id: str
+    scheme: str
+    user_id: int | None
+    username_key: str
+    address: str
+    browser_hash: str = field(repr=False)
+    code_hash: str = field(repr=False)
+    created_at: int
     ends_at: int
-    sent_to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +181,7 @@ class LinkKind(enum.Enum):
     """What the one press of a one-time link does."""
 
     UNLOCK = "unlock"
+    ENROL = "enrol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +259,34 @@ class Scheme(Protocol):
     """Label of the one field of its code page."""
     code_desc: str
     """One sentence that says where the code comes from."""
+    sends: bool
+    """Whether a name makes it send something, so that sending has a cooldown."""
+
+    def check_sending(self) -> None:
+        """-> None; asked before a sending is counted, and not called unless ``sends``
+
+        :raises SendingFails: nothing can be sent at the moment, to nobody
+        """
+
+    def challenge(self, user: User | None, asker: Asker) -> None:
+        """user or None, asker -> None; sends a code and waits for it, if ``sends``
+
+        As long and with as much writing for None as for a user.
+
+        :raises SendingFails: too much waits to be sent
+        :raises StoreError: the store did not answer
+        """
+
+    def awaited(self, asker: Asker) -> Challenge | None:
+        """asker -> the live challenge that an answer would be for; not called unless ``sends``"""
 
     def normalise(self, text: str) -> str | None:
         """what was typed -> the response, or None: it cannot be one and is not evaluated"""
 
-    def verify(self, user: User | None, response: str) -> Verdict:
-        """user or None, normalised response -> Verdict
+    def verify(
+        self, user: User | None, response: str, challenge: Challenge | None = None
+    ) -> Verdict:
+        """user or None, normalised response, what :meth:`awaited` gave -> Verdict
 
         Called after the throttle has counted the attempt. Takes as long for None (no such user)
         as for a user, and answers UNKNOWN_USER. Accepting burns the response in the same move:
@@ -295,6 +344,18 @@ class UserStore(Protocol):
         True moves ``last_step`` forward to it; an equal or an older step is False.
         """
 
+    def add_pending(self, authenticator: Authenticator) -> None:
+        """a PENDING authenticator -> None; one that the user left pending before is gone"""
+
+    def confirm(
+        self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
+    ) -> bool:
+        """pending authenticator, step of its first code -> whether this call confirmed it
+
+        In one transaction it becomes ACTIVE and the user's only one of its scheme, and the old
+        ticket series is revoked and replaced.
+        """
+
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         """user id, present step -> how many authenticators stood beyond its window; now at it"""
 
@@ -328,6 +389,28 @@ class LinkStore(Protocol):
 
     def spend(self, link_id: int, *, now_s: int) -> bool:
         """link id -> whether this call was the one that spent it"""
+
+    def prune(self, *, now_s: int) -> int:
+        """-> how many whose time is over were deleted"""
+
+
+class ChallengeStore(Protocol):
+    """Challenges that are waited for."""
+
+    def add(self, challenge: Challenge) -> None:
+        """challenge -> None; it is the newest of its browser and scheme from now on"""
+
+    def newest(self, browser_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        """the browser's hash under each key, scheme -> its newest Challenge if it is still live
+
+        Live: neither over, nor used, nor tried as often as allowed. An older one never counts.
+        """
+
+    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
+        """challenge, the code's hash under each key -> whether this call was the one that used it
+
+        Each call takes one try, and a try that was not left is False whatever the code.
+        """
 
     def prune(self, *, now_s: int) -> int:
         """-> how many whose time is over were deleted"""
@@ -383,21 +466,80 @@ class Revocations(Protocol):
         :raises StoreError: it could not be written
         """
 
-    def stop(self) -> None:
-        """-> None; ends the thread that keeps this process up to date"""
-
 
 class Finder(Protocol):
-    """May a name without an account have one? Used for names that the store does not know."""
+    """May a name without an account have one?
+
+    An entry point of the group ``factored.finders`` names a factory, ``FinderContext -> Finder``;
+    the name of the entry point is what ``autouserfinder`` says.
+    """
 
     def find(self, username: str) -> str | None:
-        """name -> the canonical address it may have an account under, or None"""
+        """checked name -> the address, the same but for case, that may have an account, or None
+
+        Asked for every name, known ones too, so that it tells none apart.
+
+        :raises FinderError: its source did not answer
+        """
+
+
+@dataclass(frozen=True)
+class FinderContext:
+    """All that a finder's factory is handed; later releases only add fields.
+
+    :param settings: what :mod:`factored.settings` parsed
+    """
+
+    settings: Any
+
+
+class Hasher(Protocol):
+    """Keyed hashes; implemented by :class:`factored.keys.KeyRing`."""
+
+    def macs(self, purpose: str, message: str) -> list[str]:
+        """purpose, message -> its hash under every key, newest first"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message to one address; its text is in neither a log nor a repr.
+
+    ``sender`` is the address it comes from, if not the usual one. After ``good_until`` (Unix time)
+    it is dropped.
+    """
+
+    to: str
+    subject: str
+    text: str = field(repr=False)
+    good_until: int
+    sender: str = ""
+
+
+class Outbox(Protocol):
+    """Where mails are left; a page never waits for a mail server."""
+
+    def check(self) -> None:
+        """-> None
+
+        :raises SendingFails: sending keeps failing, or too much is waiting
+        """
+
+    def post(self, mail: Mail) -> None:
+        """mail -> None; it is sent soon, or dropped when it is good no more"""
 
 
 @dataclass(frozen=True)
 class SchemeContext:
-    """All that a scheme's factory is handed; later releases only add fields."""
+    """All that a scheme's factory is handed; later releases only add fields.
+
+    :param settings: what :mod:`factored.settings` parsed
+    """
 
     users: UserStore
     cipher: Cipher
     clock: Clock
+    hasher: Hasher
+    challenges: ChallengeStore
+    outbox: Outbox
+    finder: Finder | None
+    settings: Any

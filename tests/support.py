@@ -17,7 +17,18 @@ from webtest import TestApp, TestResponse
 from factored import app as composition
 from factored.auth_tkt import NO_ADDRESS, TicketFormat
 from factored.codes import new_id
-from factored.interfaces import Environ, SchemeContext, StartResponse, Ticket, User, Verdict
+from factored.interfaces import (
+    Asker,
+    Challenge,
+    Environ,
+    Mail,
+    SchemeContext,
+    SendingFails,
+    StartResponse,
+    Ticket,
+    User,
+    Verdict,
+)
 from factored.scripts.main import main as factored_command
 
 T = TypeVar("T")
@@ -82,6 +93,29 @@ class Recorder:
         return [b"downstream"]
 
 
+@dataclass
+class KeptMails:
+    """An outbox that keeps what is posted, and fails when a test says so."""
+
+    mails: list[Mail] = field(default_factory=list)
+    fails: bool = False
+
+    def check(self) -> None:
+        if self.fails:
+            raise SendingFails("a test says so")
+
+    def post(self, mail: Mail) -> None:
+        self.check()
+        self.mails.append(mail)
+
+
+def code_in(mail: Mail) -> str:
+    """mail -> the code as it stands there: ``ABCD-EFGH``"""
+    match = re.search(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}\b", mail.text)
+    assert match, mail.text
+    return match[0]
+
+
 class MagicWord:
     """A second scheme, for sites with two: the word opens as often as it is said."""
 
@@ -91,14 +125,26 @@ class MagicWord:
     title = "Say the word"
     code_label = "Word"
     code_desc = "You know which."
+    sends = False
 
     def __init__(self, context: SchemeContext) -> None:
         pass
 
+    def check_sending(self) -> None:
+        raise AssertionError("it sends nothing")
+
+    def challenge(self, user: User | None, asker: Asker) -> None:
+        raise AssertionError("it sends nothing")
+
+    def awaited(self, asker: Asker) -> Challenge | None:
+        raise AssertionError("it sends nothing")
+
     def normalise(self, text: str) -> str | None:
         return text.strip() or None
 
-    def verify(self, user: User | None, response: str) -> Verdict:
+    def verify(
+        self, user: User | None, response: str, challenge: Challenge | None = None
+    ) -> Verdict:
         if user is None:
             return Verdict.UNKNOWN_USER
         return Verdict.ACCEPTED if response == "please" else Verdict.WRONG

@@ -24,7 +24,7 @@ ROWS = [
     {"settings"},
     {
         "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "environ",
-        "answers", "upstream",
+        "answers", "upstream", "engines",
     },
     {"interfaces"},
 ]  # fmt: skip
@@ -116,7 +116,7 @@ def test_old_packaging_is_not_imported(path: Path) -> None:
 
 @every_module
 def test_the_pages_and_the_services_know_no_database(path: Path) -> None:
-    if part_of(path) not in ("store", "finders", "app", "scripts"):
+    if part_of(path) not in ("store", "finders", "engines", "app", "scripts"):
         tops = {name.partition(".")[0] for name in imports_of(path)}
         assert not {"sqlalchemy", "alembic", "sqlite3"} & tops
     if part_of(path) in ("gate", "auth_tkt", "environ", "cookies", "answers"):

@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 from webtest import TestApp
 
-from factored import __version__, app, converters, settings
+from factored import __version__, app, codes, converters, settings
 from factored.auth_tkt import TicketFormat
 from factored.interfaces import Limit
 from factored.proxy import SimpleProxy
 from factored.schemes.totp import TotpScheme
 from factored.scripts import inifile, main
 from factored.services import throttle
+from factored.store.challenges import MAX_TRIES
 from factored.web.texts import TEXTS
 from tests.support import factored
 
@@ -38,7 +39,13 @@ SMALLEST = {
     "auth_tkt.secret": "an-example-secret-never-to-be-used-anywhere",
     "sqlalchemy.url": "sqlite:///factored.sqlite",
 }
-DURATIONS = {"10 minutes": 600, "5 minutes": 300, "24 hours": 86400, "30 days": 30 * 86400}
+DURATIONS = {
+    "5 minutes": 300,
+    "10 minutes": 600,
+    "1 hour": 3600,
+    "24 hours": 86400,
+    "30 days": 30 * 86400,
+}
 
 GONE = {"auth_tkt.timeout", "auth_tkt.max_age", "formtext.error.invalid_code"}
 """Keys that the pages name in order to say that they are none, or do nothing."""
@@ -352,6 +359,9 @@ def test_the_example_of_a_ticket_is_a_ticket() -> None:
         ("of them from one source", throttle.SOURCE),
         ("failures of one source over all accounts", throttle.ANY_ACCOUNT),
         ("attempts from a known device", throttle.DEVICE),
+        ("mails for an account, asked for by all unknown devices", throttle.SEND_UNKNOWN),
+        ("mails asked for by one source", throttle.SEND_SOURCE),
+        ("mails asked for by a known device", throttle.SEND_DEVICE),
     ],
 )
 def test_the_numbers_of_the_throttle_are_those_of_the_code(
@@ -368,6 +378,15 @@ def test_the_numbers_of_the_throttle_are_those_of_the_code(
 def test_the_run_of_failures_of_a_known_device_is_told() -> None:
     row = re.search(r"failures in a row.*\n     - (\d+)\n", text_of("docs/security.rst"))
     assert row and int(row[1]) == throttle.DEVICE_RUN[0].count
+
+
+def test_the_numbers_of_a_mailed_code_are_told() -> None:
+    row = re.search(r"\* - a mailed code\n     - (.*)\n", text_of("docs/security.rst"))
+    signs, window_s = codes.MAIL_ALPHABET, settings.Settings.email_auth_window
+    assert row and row[1].startswith(
+        f"{len(codes.new_mail_code())} of {len(signs)} signs (40 bits), {window_s} seconds "
+        f"(600 at most), {MAX_TRIES} tries"
+    )
 
 
 # -- the pages themselves --------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""May a name without an account have one? No finder is in this release yet."""
+"""May a name without an account have one? One way to answer in each file."""

@@ -8,7 +8,14 @@ import logging
 import pyotp
 
 from factored import codes
-from factored.interfaces import DecryptionError, SchemeContext, User, Verdict
+from factored.interfaces import (
+    Asker,
+    Challenge,
+    DecryptionError,
+    SchemeContext,
+    User,
+    Verdict,
+)
 from factored.keys import SECRET
 from factored.services.enrolment import STEP_S, WINDOW, open_secret
 
@@ -54,6 +61,11 @@ def verify(
     return (Verdict.REPLAYED if hits else Verdict.WRONG), None
 
 
+def first_step(secret: str, code: str, now_s: float) -> int | None:
+    """secret that was never used, six digits, Unix time -> the step they are right for, or None"""
+    return verify(secret, code, now_s=now_s, last_step=-1)[1]
+
+
 class TotpScheme:
     """:class:`factored.interfaces.Scheme` for authenticator apps."""
 
@@ -63,6 +75,7 @@ class TotpScheme:
     title = "Two-factor sign-in"
     code_label = "Code"
     code_desc = "The six digits that your authenticator app shows now."
+    sends = False
 
     def __init__(self, context: SchemeContext) -> None:
         self._users = context.users
@@ -70,10 +83,21 @@ class TotpScheme:
         self._clock = context.clock
         self._nobodys_secret = codes.new_totp_secret()
 
+    def check_sending(self) -> None:
+        """Nothing is sent."""
+
+    def challenge(self, user: User | None, asker: Asker) -> None:
+        """Nothing: the app needs no challenge."""
+
+    def awaited(self, asker: Asker) -> Challenge | None:
+        return None
+
     def normalise(self, text: str) -> str | None:
         return codes.six_digits(text)
 
-    def verify(self, user: User | None, response: str) -> Verdict:
+    def verify(
+        self, user: User | None, response: str, challenge: Challenge | None = None
+    ) -> Verdict:
         now_s = self._clock.now_s()
         held = () if user is None else user.active(self.path)
         if not held:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import smtplib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,20 +13,26 @@ from pathlib import Path
 from factored import codes, keys
 from factored.clock import SystemClock
 from factored.converters import as_bool
+from factored.environ import is_loopback
 from factored.interfaces import ConfigurationError, FactoredError
 from factored.scripts import output
 from factored.scripts.inifile import Ini
+from factored.services.adoption import Adopted, Adoption
 from factored.services.parts import (
     Stores,
+    make_finder,
     make_key_ring,
     make_stores,
     make_ticket_secrets,
     missing_parts,
     notices,
+    read_settings,
     scheme_factories,
+    sends_mail,
 )
-from factored.settings import Settings, parse
+from factored.settings import Settings
 from factored.store import schema
+from factored.store.legacy import LegacyUsers
 
 RELEASED_AT = 1795305600
 """2026-11-22: a clock that says less is wrong for certain."""
@@ -42,26 +47,43 @@ WAITRESS_STRIPS = (
 
 def init(args: argparse.Namespace, ini: Ini) -> int:
     """Makes what is missing and upgrades what is old; changes nothing that is as it should be."""
-    settings = parse(ini.given, here=ini.here, require_files=False)
+    settings = read_settings(ini.given, here=ini.here, require_files=False)
     stores = make_stores(settings, require_files=False)
     _refuse_lost_key_file(settings, stores)
+    clock = SystemClock()
+    adoption = Adoption(LegacyUsers(stores.database), clock)
+    adoption.check()
     for path in (settings.key_file, settings.ticket_secret_file):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if keys.create_file(path, codes.new_key()):
                 output.say(f"made {path}: back it up, apart from the database")
     schema.upgrade(stores.database)
+    adopted = adoption.run(make_key_ring(settings, clock))
+    _tell(adopted)
     if args.json:
         output.document(
             {
                 "database": stores.database.url,
                 "revision": schema.revision(stores.database),
-                "adopted": 0,
+                "adopted": adopted.count,
             }
         )
     else:
         output.say(f"{stores.database.url} is at revision {schema.HEAD}")
     return 0
+
+
+def _tell(adopted: Adopted) -> None:
+    for name, reason in adopted.without_authenticator:
+        output.say(f"{name} is taken over without an authenticator: {reason}")
+    if adopted.without_authenticator:
+        output.say("to give one: factored user remove, then factored user add")
+    if adopted.count:
+        output.say(
+            f"users taken over: {adopted.count}; the old table is left as it is, with their "
+            "secrets in clear text: drop it when nobody will go back"
+        )
 
 
 def _refuse_lost_key_file(settings: Settings, stores: Stores) -> None:
@@ -93,7 +115,7 @@ def keys_promote(args: argparse.Namespace, ini: Ini) -> int:
 
 def _rotate(args: argparse.Namespace, ini: Ini, change: Callable[[Path], None], done: str) -> int:
     """One step of a rotation, on one file; running processes follow within 5 s."""
-    settings = parse(ini.given, here=ini.here)
+    settings = read_settings(ini.given, here=ini.here)
     files = {"key_file": settings.key_file, "auth_tkt.secret_file": settings.ticket_secret_file}
     path = files[args.of]
     if path is None:
@@ -138,7 +160,7 @@ def check(args: argparse.Namespace, ini: Ini) -> int:
 def _checks(ini: Ini) -> list[Check]:
     missing = [*scheme_factories(ini.given)[1], *missing_parts(ini.given)]
     try:
-        settings = parse(ini.given, here=ini.here, require_files=False)
+        settings = read_settings(ini.given, here=ini.here, require_files=False)
     except ConfigurationError as error:
         return [Check("settings", False, text) for text in (*error.problems, *missing)]
     found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
@@ -157,7 +179,9 @@ def _checks(ini: Ini) -> list[Check]:
         found.append(
             _try("auth_tkt.secret_file", lambda: _key_file(settings, make_ticket_secrets, path))
         )
-    found.append(_try("mail", lambda: _mail(settings.mail)))
+    if settings.autouserfinder and not missing:
+        found.append(_try("autouserfinder", lambda: _finder(settings)))
+    found.append(_try("mail", lambda: _mail(settings)))
     found.append(_try("clock", lambda: _clock(clock.now_s())))
     return found
 
@@ -192,11 +216,19 @@ def _key_file(
     return f"{path} is there, for its owner alone"
 
 
-def _mail(mail: Mapping[str, str]) -> str:
+def _finder(settings: Settings) -> str:
+    make_finder(settings)
+    return f"{settings.autouserfinder} can be asked"
+
+
+def _mail(settings: Settings) -> str:
     """Says hello to the mail server, with its certificate checked, and sends nothing."""
+    mail = settings.mail
     host = mail.get("mail.host", "")
     if not host:
-        return "mail.host is not set; nothing here sends mail yet"
+        if not sends_mail(settings):
+            return "mail.host is not set, and nothing here sends mail"
+        host = "localhost"
     if host == "debug":
         return "mails go to the console"
     try:
@@ -211,18 +243,11 @@ def _mail(mail: Mapping[str, str]) -> str:
             if as_bool(mail.get("mail.tls", "false")):
                 server.starttls(context=ssl.create_default_context())
                 return f"{host}:{port} answers over TLS"
-        if _is_loopback(host):
+        if is_loopback(host):
             return f"{host}:{port} answers"
         return f"warning: mails to {host}:{port} travel in clear text: set mail.tls = true"
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise FactoredError(f"{host} cannot be used: {error}") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _clock(now_s: float) -> str:

@@ -11,14 +11,21 @@ from typing import Any
 import segno
 
 from factored.clock import SystemClock
-from factored.interfaces import User
+from factored.interfaces import FactoredError, User
 from factored.schemes.totp import TotpScheme
 from factored.scripts import output
 from factored.scripts.inifile import Ini
 from factored.services.enrolment import Enrolment
-from factored.services.parts import Stores, make_key_ring, make_stores, revoke_for_s
+from factored.services.parts import (
+    Stores,
+    make_finder,
+    make_key_ring,
+    make_stores,
+    read_settings,
+    revoke_for_s,
+)
 from factored.services.users import Users
-from factored.settings import Settings, parse
+from factored.settings import Settings
 from factored.store import schema
 
 SCHEME_NAMES = {TotpScheme.path: TotpScheme.name}
@@ -53,7 +60,7 @@ def add(args: argparse.Namespace, ini: Ini) -> int:
 def remove(args: argparse.Namespace, ini: Ini) -> int:
     users, settings, _ = _open(ini)
     user = users.remove(args.username)
-    if settings.autouserfinder:
+    if _may_come_back(user, settings):
         output.say(
             f"{settings.autouserfinder} may let {user.username} come back: remove the name there."
         )
@@ -62,6 +69,15 @@ def remove(args: argparse.Namespace, ini: Ini) -> int:
     else:
         output.say(f"{user.username} is removed; open tickets end within 5 seconds.")
     return 0
+
+
+def _may_come_back(user: User, settings: Settings) -> bool:
+    """user, settings -> whether the finder knows the name, or cannot be asked"""
+    try:
+        finder = make_finder(settings)
+        return finder is not None and finder.find(user.username) is not None
+    except FactoredError:
+        return True
 
 
 def list_all(args: argparse.Namespace, ini: Ini) -> int:
@@ -115,7 +131,7 @@ def unlock(args: argparse.Namespace, ini: Ini) -> int:
 
 
 def _open(ini: Ini) -> tuple[Users, Settings, Stores]:
-    settings = parse(ini.given, here=ini.here)
+    settings = read_settings(ini.given, here=ini.here)
     clock = SystemClock()
     stores = make_stores(settings)
     schema.require_newest(stores.database)

@@ -36,16 +36,18 @@ class Enrolment:
         self._clock = clock
         self._issuer = issuer
 
-    def make(self, user_id: int) -> Authenticator:
-        """user id -> an Authenticator with a fresh 160-bit secret, ready to log in"""
+    def make(
+        self, user_id: int, state: AuthenticatorState = AuthenticatorState.ACTIVE
+    ) -> Authenticator:
+        """user id -> an Authenticator with a fresh 160-bit secret, ready to log in if ACTIVE"""
         now_s = int(self._clock.now_s())
         authenticator_id = new_id()
         sealed = self._cipher.encrypt(
             SECRET, new_totp_secret(), bound_to=place(user_id, authenticator_id)
         )
         return Authenticator(
-            authenticator_id, user_id, SCHEME, LABEL, sealed, AuthenticatorState.ACTIVE, now_s,
-            confirmed_at=now_s,
+            authenticator_id, user_id, SCHEME, LABEL, sealed, state, now_s,
+            confirmed_at=now_s if state is AuthenticatorState.ACTIVE else None,
         )  # fmt: skip
 
     def credential(self, username: str, held: Authenticator) -> TotpCredential:

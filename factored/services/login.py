@@ -8,6 +8,7 @@ from factored import names
 from factored.codes import new_id
 from factored.environ import client_source
 from factored.interfaces import (
+    Asker,
     Clock,
     Refusal,
     Revocations,
@@ -15,6 +16,7 @@ from factored.interfaces import (
     StoreError,
     Ticket,
     User,
+    UserExists,
     UserStore,
     Verdict,
 )
@@ -30,6 +32,7 @@ class Browser:
     address: str
     user_agent: str = ""
     device_cookies: tuple[str, ...] = ()
+    browser_id: str = ""
     tickets: tuple[Ticket, ...] = ()
 
 
@@ -68,6 +71,24 @@ class Login:
         self._lifetime_s = lifetime_s
         self._remember_s = remember_s
 
+    def challenge(self, scheme: Scheme, name: str, browser: Browser) -> Outcome:
+        """scheme that sends, checked name -> Outcome: LOCKED (asked too often), or wait for it
+
+        :raises SendingFails: nothing can be sent at the moment, to nobody
+        :raises StoreError: the store did not answer
+        """
+        scheme.check_sending()
+        username_key = names.key(name)
+        user = self._users.find(username_key)
+        device = self._devices.known(browser.device_cookies, user)
+        source = client_source(browser.address)
+        refused = self._throttle.count_sending(username_key, user, source, device)
+        if refused is not None:
+            self._note(Verdict.LOCKED, user, scheme, source)
+            return Outcome(Verdict.LOCKED, refused.retry_after_s)
+        scheme.challenge(user, Asker(name, browser.browser_id))
+        return Outcome(Verdict.WRONG)
+
     def attempt(
         self, scheme: Scheme, name: str, typed: str, browser: Browser, *, remember: bool
     ) -> Outcome:
@@ -84,21 +105,40 @@ class Login:
         if response is None:
             return Outcome(Verdict.WRONG)
         self._require_revocations()
+        challenge = scheme.awaited(Asker(name, browser.browser_id)) if scheme.sends else None
+        if scheme.sends and challenge is None:
+            self._note(Verdict.EXPIRED, None, scheme, source)
+            return Outcome(Verdict.EXPIRED)
         user = self._users.find(username_key)
         device = self._devices.known(browser.device_cookies, user)
         counted = self._throttle.count(scheme.budget, username_key, user, source, device)
         if isinstance(counted, Refusal):
             self._note(Verdict.LOCKED, user, scheme, source)
             return Outcome(Verdict.LOCKED, counted.retry_after_s)
-        verdict = scheme.verify(user, response)
+        verdict = scheme.verify(user, response, challenge)
         outcome = Outcome(verdict)
         if verdict is Verdict.ACCEPTED:
+            if user is None and challenge is not None and challenge.address:
+                user = self._welcome(challenge.address)
             if user is None:  # a scheme that is broken, and not a way in
                 verdict, outcome = Verdict.UNKNOWN_USER, Outcome(Verdict.UNKNOWN_USER)
             else:
                 outcome = self._let_in(user, scheme, browser, counted, remember)
         self._note(verdict, user, scheme, source)
         return outcome
+
+    def _welcome(self, address: str) -> User | None:
+        """an address that was found and is proven -> its new account (PROMISES 11)"""
+        key = names.key(address)
+        try:
+            user = self._users.add(
+                address, key, ticket_series=new_id(), now_s=int(self._clock.now_s())
+            )
+        except UserExists:  # made in the meantime, and perhaps disabled
+            there = self._users.find(key)
+            return there if there is not None and there.disabled_at is None else None
+        audit.record("enrolment", result="success", user=address, reason="found")
+        return user
 
     def _let_in(
         self, user: User, scheme: Scheme, browser: Browser, counted: Counted, remember: bool

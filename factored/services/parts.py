@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from factored import keys, plugins
-from factored.converters import as_lines, as_secrets
-from factored.interfaces import Clock, ConfigurationError
-from factored.settings import Settings
+from factored.converters import TRUE, as_lines, as_secrets
+from factored.environ import is_loopback
+from factored.interfaces import Clock, ConfigurationError, Finder, FinderContext
+from factored.mail import DEBUG, Postman
+from factored.services.outbox import BackgroundOutbox
+from factored.settings import KEYS, Settings, parse
 from factored.store.attempts import SqlAttemptStore
+from factored.store.challenges import SqlChallengeStore
 from factored.store.database import Database
 from factored.store.revocations import SqlRevocationStore
 from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 
 SCHEMES = "factored.schemes"
 FINDERS = "factored.finders"
-
-FINDERS_TO_COME = ("SQL", "Email Domain")
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,40 @@ class Stores:
     users: SqlUserStore
     devices: SqlDeviceStore
     links: SqlLinkStore
+    challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     revocations: SqlRevocationStore
+
+
+def read_settings(
+    given: Mapping[str, str],
+    *,
+    here: str | os.PathLike[str] | None = None,
+    require_files: bool = True,
+) -> Settings:
+    """ini strings -> Settings, with the keys that plug-in schemes and finders declare
+
+    A factory may have an attribute ``settings``: ini key -> (converter, default). What it sets is
+    found in ``Settings.extra``.
+
+    :raises ConfigurationError: with every problem at once
+    """
+    extra: dict[str, Any] = {}
+    taken: dict[str, str] = {}
+    for group, names in (
+        (SCHEMES, as_lines(given.get("supported_auth_schemes", ""))),
+        (FINDERS, as_lines(given.get("autouserfinder", ""))),
+    ):
+        for name in (one for one in names if one in plugins.names(group)):
+            with contextlib.suppress(ConfigurationError):  # scheme_factories tells of that
+                declared = getattr(plugins.load(group, name), "settings", {})
+                taken.update(dict.fromkeys(declared.keys() & (KEYS.keys() | extra.keys()), name))
+                extra |= declared
+    if taken:
+        raise ConfigurationError(
+            [f"{key}: {name!r} declares it too; a key has one owner" for key, name in taken.items()]
+        )
+    return parse(given, here=here, extra=extra, require_files=require_files)
 
 
 def make_stores(settings: Settings, *, require_files: bool = True) -> Stores:
@@ -44,6 +81,7 @@ def make_stores(settings: Settings, *, require_files: bool = True) -> Stores:
         SqlUserStore(database),
         SqlDeviceStore(database),
         SqlLinkStore(database),
+        SqlChallengeStore(database),
         SqlAttemptStore(database),
         SqlRevocationStore(database),
     )
@@ -56,6 +94,33 @@ def make_key_ring(settings: Settings, clock: Clock) -> keys.KeyRing:
     """
     watched = keys.WatchedFile("key_file", settings.key_file, keys.parse_keys, clock)
     return keys.KeyRing(watched.content)
+
+
+def make_outbox(settings: Settings, clock: Clock) -> BackgroundOutbox:
+    """settings -> where mails are left; nothing is sent, and no thread runs, before the first
+
+    :raises ConfigurationError: a ``mail.*`` key that cannot be used
+    """
+    postman = Postman(settings.mail, sender=_sender(settings))
+    return BackgroundOutbox(postman.send, postman.probe, clock)
+
+
+def _sender(settings: Settings) -> str:
+    """settings -> the address that mails come from, made up of the site's name if need be"""
+    host = re.sub(r":[0-9]+$", "", (settings.public_url or "").partition("://")[2]) or "localhost"
+    given = settings.email_auth_sender or settings.mail.get("mail.default_sender")
+    return given or f"factored@{host}"
+
+
+def make_finder(settings: Settings) -> Finder | None:
+    """settings -> the finder that autouserfinder names, or None
+
+    :raises ConfigurationError: it cannot be used
+    """
+    if not settings.autouserfinder:
+        return None
+    finder: Finder = plugins.load(FINDERS, settings.autouserfinder)(FinderContext(settings))
+    return finder
 
 
 def make_ticket_secrets(settings: Settings, clock: Clock) -> Callable[[], tuple[str, ...]]:
@@ -77,10 +142,22 @@ def revoke_for_s(settings: Settings) -> int:
 def notices(settings: Settings) -> list[str]:
     """settings -> what works, but not as an operator may think; for the log and `factored check`"""
     found = []
-    if settings.autouserfinder:
-        found.append("autouserfinder: finders come with a later release; none is asked yet")
-    if settings.reminder:
-        found.append("allowgooglecodereminder: mails come with a later release; no button yet")
+    if settings.autouserfinder and "Email" not in settings.supported_auth_schemes:
+        found.append("autouserfinder: only Email can make accounts, and it is not supported here")
+    if settings.reminder and settings.public_url is None:
+        found.append("allowgooglecodereminder: no button without public_url, which the link needs")
+    elif settings.reminder:
+        found.append(
+            "allowgooglecodereminder: who reads a user's mail can enrol an authenticator of their "
+            "own: the mailbox has become the factor"
+        )
+    if sends_mail(settings) and _sender(settings).startswith("factored@"):
+        found.append(f"email_auth.sender is not set: mails come from {_sender(settings)}")
+    host = settings.mail.get("mail.host") or "localhost"
+    safe = host == DEBUG or is_loopback(host)
+    over_tls = any(settings.mail.get(key, "").lower() in TRUE for key in ("mail.tls", "mail.ssl"))
+    if sends_mail(settings) and not safe and not over_tls:
+        found.append(f"mail.host = {host}: mails travel in clear text; set mail.tls = true")
     if settings.cookie_path != "/":
         found.append(
             f"auth_tkt.path = {settings.cookie_path}: must cover the place of base_auth_url too, "
@@ -89,6 +166,12 @@ def notices(settings: Settings) -> list[str]:
     if not settings.cookie_secure:
         found.append("auth_tkt.secure = false: fit for a trial, not for a site on the net")
     return found
+
+
+def sends_mail(settings: Settings) -> bool:
+    """settings -> whether a mail server is needed"""
+    reminds = settings.reminder and settings.public_url is not None
+    return reminds or "Email" in settings.supported_auth_schemes
 
 
 def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
@@ -106,8 +189,16 @@ def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
 def missing_parts(given: Mapping[str, str]) -> list[str]:
     """ini strings -> problems: a finder that nobody offers, add-ons that are not installed"""
     problems = []
+    body = given.get("email_auth.body", given.get("em.body", ""))
+    if "Email" in as_lines(given.get("supported_auth_schemes", "")):
+        if "{url}" in body:
+            problems.append(
+                "email_auth.body: {url} comes with a later release; {code} is there today"
+            )
+        elif body.strip() and "{code}" not in body:
+            problems.append("email_auth.body: has no {code}, so its mails would hold none")
     finder = given.get("autouserfinder", "").strip()
-    known = sorted({*FINDERS_TO_COME, *plugins.names(FINDERS)})
+    known = plugins.names(FINDERS)
     if finder and finder not in (*known, "LDAP Users"):  # settings has a sentence for that one
         problems.append(f"autouserfinder: {finder!r} must be {' or '.join(known)}")
     for package in given.get("pyramid.includes", "").split():

@@ -33,6 +33,11 @@ DEVICE = (Limit(5, 300),)
 # Not a window but a run: a success empties it. Full, the device is a stranger again.
 DEVICE_RUN = (Limit(10, 400 * DAY_S),)
 
+# Sending has a cooldown of its own: 3 mails in 10 minutes are what impatience needs.
+SEND_UNKNOWN = (Limit(3, 600), Limit(10, DAY_S))
+SEND_SOURCE = (Limit(30, 3600),)
+SEND_DEVICE = (Limit(3, 600), Limit(20, DAY_S))
+
 SHARED_BUCKETS = 65536
 """Names without an account, and sources, share these: made-up names cannot fill the store."""
 
@@ -85,6 +90,27 @@ class Throttle:
             now_s=now_s,
         )
         return Counted(counted, None) if isinstance(counted, Attempt) else counted
+
+    def count_sending(
+        self, username_key: str, user: User | None, source: str, device: Device | None
+    ) -> Refusal | None:
+        """who wants a mail sent from where -> Refusal, or None: it is counted, and may be sent
+
+        A stranger's requests spend nothing of a known device's budget.
+
+        :raises StoreError: the store did not answer; nothing may be sent
+        """
+        if device is not None:
+            charges: tuple[Charge, ...] = (
+                Charge(self.device_buckets("mail", device)[0], SEND_DEVICE),
+            )
+        else:
+            charges = (
+                Charge(self.account_bucket("mail", username_key, user), SEND_UNKNOWN),
+                Charge(f"s{self._shared(f'source {source}')}:mail", SEND_SOURCE),
+            )
+        counted = self._attempts.count(charges, now_s=int(self._clock.now_s()))
+        return counted if isinstance(counted, Refusal) else None
 
     def forgive(self, counted: Counted) -> None:
         """what succeeded -> None; takes back its own count and resets no other"""

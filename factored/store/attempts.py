@@ -6,7 +6,8 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select
+from sqlalchemy.orm import Session
 
 from factored.codes import new_id
 from factored.interfaces import Attempt, Charge, Refusal
@@ -47,6 +48,23 @@ def refusal(
 def ends_at(charge: Charge, now_s: int) -> int:
     """charge, Unix time -> when its widest window has forgotten it"""
     return now_s + max(limit.window_s for limit in charge.limits)
+
+
+def delete_attempts(session: Session, which: ColumnElement[bool]) -> int:
+    """session that writes, condition -> how many rows were deleted
+
+    Each by its key, in one order: MariaDB would lock the rows in the order of whatever index it
+    goes by, and end one of two such statements with a deadlock.
+    """
+    key = (AttemptRow.attempt_id, AttemptRow.bucket)
+    found = session.execute(select(*key).where(which).order_by(*key)).all()
+    if found:
+        one = delete(AttemptRow).where(
+            key[0] == bindparam("an_id"), key[1] == bindparam("a_bucket")
+        )
+        rows = [{"an_id": attempt_id, "a_bucket": bucket} for attempt_id, bucket in found]
+        session.connection().execute(one, rows)
+    return len(found)
 
 
 class SqlAttemptStore:
@@ -93,10 +111,8 @@ class SqlAttemptStore:
 
     def forgive(self, attempt: Attempt, *, clear: Sequence[str] = ()) -> None:
         with self._database.writing() as session:
-            session.execute(
-                delete(AttemptRow).where(
-                    or_(AttemptRow.attempt_id == attempt.id, AttemptRow.bucket.in_(clear))
-                )
+            delete_attempts(
+                session, or_(AttemptRow.attempt_id == attempt.id, AttemptRow.bucket.in_(clear))
             )
 
     def stamps(self, buckets: Sequence[str], *, now_s: int) -> dict[str, list[int]]:
@@ -110,8 +126,7 @@ class SqlAttemptStore:
 
     def prune(self, *, now_s: int) -> int:
         with self._database.writing() as session:
-            gone = session.execute(delete(AttemptRow).where(AttemptRow.ends_at <= now_s))
-            return int(getattr(gone, "rowcount", 0))
+            return delete_attempts(session, AttemptRow.ends_at <= now_s)
 
 
 def _by_bucket(found: Iterable[tuple[str, int]]) -> dict[str, list[int]]:

@@ -14,9 +14,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.functions import FunctionElement
 
 from factored.converters import as_bool
+from factored.engines import ANSWER_S, enforced, one_line, read_url
 from factored.interfaces import ConfigurationError, StoreError
 
 PRE_PING = "sqlalchemy.pool_pre_ping"
@@ -24,24 +26,14 @@ PRE_PING = "sqlalchemy.pool_pre_ping"
 SQLITE_BUSY_S = 3
 """How long a writer waits for the one before it; SQLite lets in one at a time."""
 
-ANSWER_S = 5
-"""How long any other database may take to answer, so that one that hangs holds no thread long."""
-
-POOL_WAIT_S = 3
-
-CONNECT_ARGS: dict[str, dict[str, object]] = {
-    "psycopg": {
-        "connect_timeout": ANSWER_S,
-        "tcp_user_timeout": ANSWER_S * 1000,
-        "options": f"-c statement_timeout={ANSWER_S * 1000}",
-    },
-    "pymysql": {
-        "connect_timeout": ANSWER_S,
-        "read_timeout": ANSWER_S,
-        "write_timeout": ANSWER_S,
-    },
+MARIADB_TABLES = {
+    "engine": "InnoDB",
+    "row_format": "DYNAMIC",  # the others index 767 bytes, and a name takes up to 1,020
+    "charset": "utf8mb4",
+    "collate": "utf8mb4_nopad_bin",
 }
-"""Driver -> its time-outs; what the URL says itself comes first."""
+"""What a table would else take from the server: an engine perhaps without transactions, and a
+collation that takes ``al``, ``AL``, ``ál`` and ``al `` for one name."""
 
 
 class database_now(FunctionElement[int]):
@@ -132,40 +124,19 @@ class Database:
             raise ConfigurationError([f"{PRE_PING}: {error}"]) from error
         options = {**self._settings, PRE_PING: ping}
         try:
-            url = sa.make_url(self._settings["sqlalchemy.url"])
+            url = read_url(self._settings["sqlalchemy.url"])
             if url.get_backend_name() == "sqlite":
                 _check_sqlite_file(url, self._require_file)
-            engine = sa.engine_from_config(options, "sqlalchemy.", **_enforced(url, options))
+            engine = sa.engine_from_config(options, "sqlalchemy.", **enforced(url, options))
         except (ArgumentError, NoSuchModuleError, ValueError, ImportError) as error:
             raise ConfigurationError([f"sqlalchemy.url: {one_line(error)}"]) from error
         except TypeError as error:
             raise ConfigurationError([f"sqlalchemy.*: {one_line(error)}"]) from error
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
+        elif engine.dialect.name in ("mysql", "mariadb"):
+            _prepare_mariadb(engine)
         return engine
-
-
-def _enforced(url: sa.URL, options: Mapping[str, object]) -> dict[str, Any]:
-    """URL, what the ini says -> engine arguments that are not the operator's to choose"""
-    # An error's text must not hold a secret.
-    enforced: dict[str, Any] = {"hide_parameters": True}
-    if url.get_backend_name() == "sqlite":
-        return enforced
-    # Counting attempts locks first and looks then: it must see what was committed meanwhile.
-    enforced["isolation_level"] = "READ COMMITTED"
-    if "sqlalchemy.pool_timeout" not in options:
-        enforced["pool_timeout"] = POOL_WAIT_S
-    arguments = CONNECT_ARGS.get(url.get_driver_name(), {})
-    enforced["connect_args"] = {
-        name: value for name, value in arguments.items() if name not in url.query
-    }
-    return enforced
-
-
-def one_line(error: BaseException) -> str:
-    """error -> what it says, in one line, without the statement and SQLAlchemy's help link"""
-    cause = getattr(error, "orig", None) or error
-    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def _check_sqlite_file(url: sa.URL, required: bool) -> None:
@@ -202,3 +173,32 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
     def begin(connection: sa.Connection) -> None:
         write = connection.get_execution_options().get("factored_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _prepare_mariadb(engine: sa.Engine) -> None:
+    """Tables as they must be, no text cut to fit its column, and time limits of the server's own.
+
+    MariaDB goes on waiting for what a client asked that has given up, and holds its locks.
+    """
+    dialect = engine.dialect
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: object) -> None:
+        if not getattr(dialect, "is_mariadb", False):
+            raise StoreError(
+                f"{engine.url.host} is a MySQL server: not supported, for it lacks the collation "
+                f"{MARIADB_TABLES['collate']}; use MariaDB"
+            )
+        limits = ("max_statement_time", "lock_wait_timeout", "innodb_lock_wait_timeout")
+        cursor = connection.cursor()
+        cursor.execute(
+            "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), "
+            + ", ".join(f"{limit} = {ANSWER_S - 1}" for limit in limits)
+        )
+        cursor.close()
+
+    @event.listens_for(engine, "before_execute")
+    def execute(connection: sa.Connection, statement: object, *rest: object) -> None:
+        if isinstance(statement, CreateTable):
+            for option, value in MARIADB_TABLES.items():
+                statement.element.kwargs[f"{dialect.name}_{option}"] = value

@@ -10,6 +10,8 @@ from factored.codes import new_id
 from factored.interfaces import (
     Attempt,
     Authenticator,
+    AuthenticatorState,
+    Challenge,
     Charge,
     Clock,
     Device,
@@ -20,6 +22,7 @@ from factored.interfaces import (
     UserExists,
 )
 from factored.store.attempts import bucket_owner, ends_at, refusal
+from factored.store.challenges import MAX_TRIES
 
 
 class MemoryRevocationStore:
@@ -193,6 +196,36 @@ class MemoryUserStore:
         )
         return moved == 1
 
+    def add_pending(self, authenticator: Authenticator) -> None:
+        with self._lock:
+            user = self._users[authenticator.user_id]
+            kept = (
+                one for one in user.authenticators if one.state is not AuthenticatorState.PENDING
+            )
+            self._users[user.id] = replace(user, authenticators=(*kept, authenticator))
+
+    def confirm(
+        self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
+    ) -> bool:
+        with self._lock:
+            for user in list(self._users.values()):
+                for one in user.authenticators:
+                    if one.id == authenticator_id and one.state is AuthenticatorState.PENDING:
+                        new = replace(
+                            one,
+                            state=AuthenticatorState.ACTIVE,
+                            confirmed_at=now_s,
+                            last_used_at=now_s,
+                            last_step=step,
+                        )
+                        others = (old for old in user.authenticators if old.scheme != one.scheme)
+                        self._revocations.add([user.ticket_series], for_s=revoke_for_s)
+                        self._users[user.id] = replace(
+                            user, ticket_series=ticket_series, authenticators=(*others, new)
+                        )
+                        return True
+            return False
+
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         return self._change(
             lambda one: one.user_id == user_id and one.last_step > step + window,
@@ -262,3 +295,47 @@ class MemoryLinkStore:
             kept = {key: link for key, link in self._links.items() if link.ends_at > now_s}
             gone, self._links = len(self._links) - len(kept), kept
             return gone
+
+
+class MemoryChallengeStore:
+    """:class:`factored.interfaces.ChallengeStore` in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: dict[tuple[str, str], Challenge] = {}
+        self._tries: dict[str, int] = {}
+
+    def add(self, challenge: Challenge) -> None:
+        with self._lock:
+            self._newest[challenge.browser_hash, challenge.scheme] = challenge
+            self._tries[challenge.id] = 0
+
+    def newest(self, browser_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        with self._lock:
+            found = [
+                one
+                for (browser_hash, of_scheme), one in self._newest.items()
+                if browser_hash in browser_hashes and of_scheme == scheme
+            ]
+            newest = max(found, key=lambda one: one.created_at, default=None)
+            return newest if newest is not None and self._is_live(newest, now_s) else None
+
+    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
+        with self._lock:
+            for one in self._newest.values():
+                if one.id == challenge_id and self._is_live(one, now_s):
+                    self._tries[one.id] += 1
+                    if one.code_hash in code_hashes:
+                        self._tries[one.id] = MAX_TRIES
+                        return True
+            return False
+
+    def prune(self, *, now_s: int) -> int:
+        with self._lock:
+            over = [key for key, one in self._newest.items() if one.ends_at <= now_s]
+            for key in over:
+                del self._tries[self._newest.pop(key).id]
+            return len(over)
+
+    def _is_live(self, challenge: Challenge, now_s: int) -> bool:
+        return challenge.ends_at > now_s and self._tries[challenge.id] < MAX_TRIES

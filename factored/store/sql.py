@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql import Select
 
 from factored.interfaces import (
@@ -18,7 +18,7 @@ from factored.interfaces import (
     User,
     UserExists,
 )
-from factored.store.attempts import bucket_owner
+from factored.store.attempts import bucket_owner, delete_attempts
 from factored.store.database import Database, database_now
 from factored.store.tables import (
     AttemptRow,
@@ -40,6 +40,8 @@ class SqlUserStore:
         self._database = database
 
     def find(self, username_key: str) -> User | None:
+        if "\0" in username_key:  # PostgreSQL takes no NUL, so nobody is called that
+            return None
         return self._one(select(UserRow).where(UserRow.username_key == username_key))
 
     def get(self, user_id: int) -> User | None:
@@ -79,16 +81,9 @@ class SqlUserStore:
             )
             if series is None:
                 return False
-            now = database_now()
-            session.execute(
-                insert(RevocationRow).values(
-                    value=series, created_at=now, ends_at=now + revoke_for_s
-                )
-            )
+            _revoke(session, series, revoke_for_s)
             session.execute(delete(UserRow).where(UserRow.id == user_id))
-            session.execute(
-                delete(AttemptRow).where(AttemptRow.bucket.startswith(bucket_owner(user_id)))
-            )
+            delete_attempts(session, AttemptRow.bucket.startswith(bucket_owner(user_id)))
             return True
 
     def each(self) -> Iterator[User]:
@@ -116,6 +111,48 @@ class SqlUserStore:
                 .values(last_step=step, last_used_at=now_s)
             )
             return _row_count(moved) == 1
+
+    def add_pending(self, authenticator: Authenticator) -> None:
+        with self._database.writing() as session:
+            session.execute(
+                delete(AuthenticatorRow).where(
+                    AuthenticatorRow.user_id == authenticator.user_id,
+                    AuthenticatorRow.state == AuthenticatorState.PENDING.value,
+                )
+            )
+            session.add(_authenticator_row(authenticator))
+
+    def confirm(
+        self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
+    ) -> bool:
+        with self._database.writing() as session:
+            confirmed = session.execute(
+                update(AuthenticatorRow)
+                .where(
+                    AuthenticatorRow.id == authenticator_id,
+                    AuthenticatorRow.state == AuthenticatorState.PENDING.value,
+                )
+                .values(
+                    state=AuthenticatorState.ACTIVE.value,
+                    confirmed_at=now_s,
+                    last_used_at=now_s,
+                    last_step=step,
+                )
+            )
+            if _row_count(confirmed) != 1:
+                return False
+            held = session.get_one(AuthenticatorRow, authenticator_id)
+            session.execute(
+                delete(AuthenticatorRow).where(
+                    AuthenticatorRow.user_id == held.user_id,
+                    AuthenticatorRow.scheme == held.scheme,
+                    AuthenticatorRow.id != held.id,
+                )
+            )
+            user = session.get_one(UserRow, held.user_id)
+            _revoke(session, user.ticket_series, revoke_for_s)
+            user.ticket_series = ticket_series
+            return True
 
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         with self._database.writing() as session:
@@ -231,6 +268,11 @@ class SqlLinkStore:
     def prune(self, *, now_s: int) -> int:
         with self._database.writing() as session:
             return _row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))
+
+
+def _revoke(session: Session, value: str, for_s: int) -> None:
+    now = database_now()
+    session.execute(insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s))
 
 
 def _row_count(result: object) -> int:

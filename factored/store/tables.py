@@ -6,12 +6,10 @@ Migrations in ``migrations/`` make them; a test holds the two together.
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text
-from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # 254 characters of name; every other text column is ASCII made by us, so 255 is enough.
 NAME = String(255)
-NAME_KEY = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mariadb")
 ID = String(22)
 
 
@@ -40,7 +38,7 @@ class UserRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(NAME)
-    username_key: Mapped[str] = mapped_column(NAME_KEY, unique=True)
+    username_key: Mapped[str] = mapped_column(NAME, unique=True)
     ticket_series: Mapped[str] = mapped_column(ID)
     created_at: Mapped[int] = mapped_column(BigInteger)
     disabled_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -91,7 +89,8 @@ class ChallengeRow(Base):
     user_id: Mapped[int | None] = mapped_column(
         ForeignKey("factored_users.id", ondelete="CASCADE"), index=True
     )
-    username_key: Mapped[str] = mapped_column(NAME_KEY)
+    username_key: Mapped[str] = mapped_column(NAME)
+    address: Mapped[str] = mapped_column(NAME)
     scheme: Mapped[str] = mapped_column(String(16))
     browser_hash: Mapped[str] = mapped_column(String(64), index=True)
     code_hash: Mapped[str] = mapped_column(String(64))
@@ -172,3 +171,13 @@ class RevocationRow(Base):
     value: Mapped[str] = mapped_column(ID)
     created_at: Mapped[int] = mapped_column(BigInteger, index=True)
     ends_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class AdoptedRow(Base):
+    """A row of the table of factored 1.x to 4.x that became a user, who may be gone by now."""
+
+    __tablename__ = "factored_adopted"
+
+    old_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    # As the old table has it.
+    username: Mapped[str] = mapped_column(Text)

@@ -13,9 +13,10 @@ from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored.interfaces import ConfigurationError, FactoredError, WsgiApp
+from factored.interfaces import ConfigurationError, FactoredError, SendingFails, WsgiApp
 from factored.web import security
 from factored.web.chooser import Chooser
+from factored.web.enrol import Enrol
 from factored.web.flow import Flow
 from factored.web.health import Health
 from factored.web.logout import Logout
@@ -49,12 +50,14 @@ def make_auth_app(site: Site) -> WsgiApp:
     _page(config, "readyz", "/readyz", health.readyz)
     _page(config, "logout", "/logout", Logout(site).show, methods=FORM)
     _page(config, "unlock", "/unlock/{token}", Unlock(site).show, methods=FORM)
+    _page(config, "enrol", "/enrol/{token}", Enrol(site).show, methods=FORM)
     for scheme in site.schemes:
         _page(config, f"scheme_{scheme.path}", f"/{scheme.path}", Flow(site, scheme).show, FORM)
     config.add_static_view("authstatic", "factored.web:static", cache_max_age=STATIC_CACHE_S)
 
     config.add_exception_view(_refused(site), context=Refused)
     config.add_exception_view(_http_error(site), context=HTTPException)
+    config.add_exception_view(_sending_fails(site), context=SendingFails)
     config.add_exception_view(_unavailable(site), context=FactoredError)
     config.add_exception_view(_failed(site), context=Exception)
     config.commit()
@@ -120,6 +123,18 @@ def _unavailable(site: Site) -> Any:
         log.error("%s: %s", type(error).__name__, error)
         response = _error(site, request, 503)
         response.headers["Retry-After"] = "10"
+        return response
+
+    return view
+
+
+def _sending_fails(site: Site) -> Any:
+    """Everybody reads it, so that it tells nothing about a name."""
+
+    def view(error: SendingFails, request: Request) -> Response:
+        text = "No mail can be sent at the moment. Please try again in a few minutes."
+        response = _error(site, request, 503, text)
+        response.headers["Retry-After"] = "60"
         return response
 
     return view

@@ -11,10 +11,20 @@ from pyramid.response import Response
 from factored import names
 from factored.converters import TRUE
 from factored.interfaces import Scheme, Verdict
+from factored.services.enrolment import SCHEME as TOTP
 from factored.services.login import Outcome
 from factored.web import texts
 from factored.web.security import Refused
 from factored.web.site import LocalRedirect, Site
+
+LOCKED = (
+    "Too many attempts. Try again in {}, use a browser that you have signed in with before, or ask "
+    "the operator of this site for an unlock link."
+)
+ASKED_TOO_OFTEN = "Too many mails were asked for. Ask again in {}."
+WRONG = "error.wrong"
+ERRORS = {Verdict.REPLAYED: "error.replayed", Verdict.EXPIRED: "error.expired"}
+"""What the visitor reads; nothing tells a wrong code from an unknown name."""
 
 
 class Flow:
@@ -23,6 +33,9 @@ class Flow:
     def __init__(self, site: Site, scheme: Scheme) -> None:
         self._site = site
         self._scheme = scheme
+        self._reminds = (
+            scheme.path == TOTP and site.settings.reminder and bool(site.settings.public_url)
+        )
 
     def show(self, request: Request) -> Response:
         """GET, and every POST that passed the guard -> the form that comes next, or the way in"""
@@ -34,10 +47,41 @@ class Flow:
             return self._username_form(request, status=400, error=str(error))
         submit = request.form["submit"]
         if submit == "username":
-            return self._code_form(request, name)
+            return (
+                self._challenge(request, name)
+                if self._scheme.sends
+                else (self._code_form(request, name))
+            )
         if submit == "authenticate":
             return self._attempt(request, name)
+        if submit == "codereminder" and self._reminds:
+            return self._remind(request, name)
         raise Refused(400, "This page has no such button.")
+
+    def _remind(self, request: Request, name: str) -> Response:
+        """An enrolment link by mail, for those who have an address; one page for every name."""
+        site = self._site
+        enrol_url = f"{site.settings.public_url}{site.link(request, '/enrol/', '')}"
+        with site.turn:
+            refused = site.reminder.send(name, site.browser(request), enrol_url)
+        if refused is not None:
+            outcome = Outcome(Verdict.LOCKED, refused.retry_after_s)
+            return self._too_many(request, name, outcome, ASKED_TOO_OFTEN)
+        return site.page(
+            request,
+            "message",
+            title="Look into your mailbox",
+            text="If there is an account of that name with an address, a link is on its way to it.",
+            onward=(site.link(request, f"/{self._scheme.path}", site.way_back(request)), "Back"),
+        )
+
+    def _challenge(self, request: Request, name: str) -> Response:
+        """The second form, once a code is on its way; the same for every name."""
+        with self._site.turn:
+            outcome = self._site.login.challenge(self._scheme, name, self._site.browser(request))
+        if outcome.verdict is Verdict.LOCKED:
+            return self._too_many(request, name, outcome, ASKED_TOO_OFTEN)
+        return self._code_form(request, name)
 
     def _attempt(self, request: Request, name: str) -> Response:
         site, form = self._site, request.form
@@ -54,21 +98,14 @@ class Flow:
             site.keep_device(request, outcome.device_cookie)
             return LocalRedirect(site.way_back(request) or site.home(request))
         if outcome.verdict is Verdict.LOCKED:
-            response = self._code_form(request, name, status=429, error=self._locked(outcome))
-            response.headers["Retry-After"] = str(outcome.retry_after_s)
-            return response
-        replayed = outcome.verdict is Verdict.REPLAYED
-        return self._code_form(
-            request, name, error=site.text("error.replayed" if replayed else "error.wrong")
-        )
+            return self._too_many(request, name, outcome, LOCKED)
+        return self._code_form(request, name, error=site.text(ERRORS.get(outcome.verdict, WRONG)))
 
-    @staticmethod
-    def _locked(outcome: Outcome) -> str:
-        return (
-            f"Too many attempts. Try again in {texts.wait(outcome.retry_after_s)}, use a browser "
-            "that you have signed in with before, or ask the operator of this site for an unlock "
-            "link."
-        )
+    def _too_many(self, request: Request, name: str, outcome: Outcome, text: str) -> Response:
+        error = text.format(texts.wait(outcome.retry_after_s))
+        response = self._code_form(request, name, status=429, error=error)
+        response.headers["Retry-After"] = str(outcome.retry_after_s)
+        return response
 
     def _username_form(self, request: Request, status: int = 200, **shown: Any) -> Response:
         site = self._site
@@ -98,6 +135,9 @@ class Flow:
             remember=_ticked(request.form),
             remember_period=texts.period(site.settings.auth_remember_timeout),
             button=site.text("button.authenticate"),
+            sends=scheme.sends,
+            digits=scheme.path == TOTP,
+            codereminder=site.text("button.codereminder") if self._reminds else "",
             start_again=site.link(request, f"/{scheme.path}", common["referrer"]),
             **shown,
         )

@@ -25,7 +25,11 @@ class Health:
 
     def readyz(self, request: Request) -> Response:
         """GET -> 200 once the revocations are read and the database is up to date, else 503"""
-        checks = {"revocations": self._site.revocations.ready, "database": self._database()}
+        checks = {
+            "revocations": self._site.revocations.ready,
+            "database": self._database(),
+            "mail": not self._site.sending_fails(),
+        }
         ready = all(checks.values())
         return Response(
             json_body={"status": "ready" if ready else "not ready", "checks": checks},

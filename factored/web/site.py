@@ -25,8 +25,10 @@ from factored.interfaces import (
 )
 from factored.keys import BROWSER, CSRF, KeyRing
 from factored.services.devices import DeviceCookie
+from factored.services.enrol_links import EnrolLinks
 from factored.services.links import Links
 from factored.services.login import Browser, Login
+from factored.services.reminder import Reminder
 from factored.settings import Settings
 from factored.web.redirects import local_path
 from factored.web.renderer import Pages
@@ -80,6 +82,7 @@ class Site:
     :param schemes: the supported ones, in the order of supported_auth_schemes
     :param pages: renders templates
     :param schema_is_new: -> whether the database has this release's tables; for /readyz
+    :param sending_fails: -> whether mails are needed and cannot be sent; for /readyz
     :param turn: entered around whatever uses the database
     """
 
@@ -87,11 +90,14 @@ class Site:
     schemes: tuple[Scheme, ...]
     login: Login
     links: Links
+    enrol_links: EnrolLinks
+    reminder: Reminder
     keys: KeyRing
     tickets: TicketFormat
     revocations: Revocations
     pages: Pages
     schema_is_new: Callable[[], bool]
+    sending_fails: Callable[[], bool]
     turn: Turns
 
     # -- what the request shows -------------------------------------------------------------------
@@ -116,6 +122,7 @@ class Site:
             user_agent=environ.get("HTTP_USER_AGENT", ""),
             device_cookies=self._cookies(request, DEVICE_COOKIE),
             tickets=environ.get("factored.tickets", ()),
+            browser_id=next(iter(self.browser_ids(request)), ""),
         )
 
     def way_back(self, request: Request) -> str:

@@ -16,6 +16,7 @@ TEXTS: Mapping[str, str] = {
     "button.authenticate": "Sign in",
     "button.codereminder": "Send code reminder",
     "error.wrong": "That code is not right. Look at the newest one and try again.",
+    "error.expired": "No code is waited for any more. Ask for a new one.",
     "error.replayed": "That code was just used. Wait for the next one and try again.",
 }
 

@@ -7,13 +7,22 @@ Derive a class whose name begins with ``Test`` from a suite and give it the fixt
         def stores(self, tmp_path):
             return SimpleNamespace(attempts=MyAttemptStore(tmp_path))
 
-A suite of stores asks for ``stores``, an object with the stores that the suite names; the suite of
-schemes asks for ``case``, a :class:`tests.contract.scheme.Case`.
+A suite of stores asks for ``stores``, an object with the stores that the suite names; the suites of
+schemes and finders ask for ``case``, the ``Case`` of their own module.
 """
 
 import pytest
 
-SUITES = ("attempt_store", "device_store", "link_store", "revocation_store", "scheme", "user_store")
+SUITES = (
+    "attempt_store",
+    "challenge_store",
+    "device_store",
+    "finder",
+    "link_store",
+    "revocation_store",
+    "scheme",
+    "user_store",
+)
 
 # So that a failed assertion shows its values, as in a test module.
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in SUITES))

@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pyotp
 import pytest
 
 from factored import keys
-from factored.interfaces import SchemeContext, User
+from factored.interfaces import Asker, SchemeContext, User
+from factored.schemes.email_code import EmailScheme
 from factored.schemes.totp import TotpScheme
 from factored.services.enrolment import Enrolment
 from factored.store.memory import (
     MemoryAttemptStore,
+    MemoryChallengeStore,
     MemoryDeviceStore,
     MemoryRevocationStore,
     MemoryUserStore,
 )
-from tests.contract.scheme import Case, SchemeContract
-from tests.support import FixedClock
+from tests.contract.scheme import BROWSER, Case, SchemeContract
+from tests.support import FixedClock, KeptMails, code_in
+
+SETTINGS = SimpleNamespace(
+    email_auth_window=120, email_auth_subject="Your code", email_auth_body="Your code is: {code}"
+)
+
+
+@pytest.fixture
+def users(clock: FixedClock) -> MemoryUserStore:
+    return MemoryUserStore(MemoryRevocationStore(clock), MemoryAttemptStore(), MemoryDeviceStore())
+
+
+@pytest.fixture
+def outbox() -> KeptMails:
+    return KeptMails()
+
+
+@pytest.fixture
+def ring() -> keys.KeyRing:
+    return keys.KeyRing(lambda: (b"k" * 32,))
+
+
+@pytest.fixture
+def context(
+    clock: FixedClock, users: MemoryUserStore, outbox: KeptMails, ring: keys.KeyRing
+) -> SchemeContext:
+    return SchemeContext(
+        users=users,
+        cipher=ring,
+        clock=clock,
+        hasher=ring,
+        challenges=MemoryChallengeStore(),
+        outbox=outbox,
+        finder=None,
+        settings=SETTINGS,
+    )
 
 
 class TestTotp(SchemeContract):
     @pytest.fixture
-    def case(self, clock: FixedClock) -> Case:
-        ring = keys.KeyRing(lambda: (b"k" * 32,))
-        users = MemoryUserStore(
-            MemoryRevocationStore(clock), MemoryAttemptStore(), MemoryDeviceStore()
-        )
+    def case(
+        self,
+        context: SchemeContext,
+        clock: FixedClock,
+        users: MemoryUserStore,
+        ring: keys.KeyRing,
+    ) -> Case:
         enrolment = Enrolment(ring, clock, issuer="Test")
 
         def add(name: str, enrolled: bool = True) -> User:
@@ -39,5 +80,21 @@ class TestTotp(SchemeContract):
         user, stranger = add("al"), add("bo")
         taken = {right(one, step) for one in (user, stranger) for step in (-1, 0, 1)}
         wrong = next(code for code in map("{:06d}".format, range(9)) if code not in taken)
-        scheme = TotpScheme(SchemeContext(users=users, cipher=ring, clock=clock))
+        scheme = TotpScheme(context)
         return Case(scheme, users, user, stranger, add("cy", enrolled=False), right, wrong)
+
+
+class TestEmail(SchemeContract):
+    @pytest.fixture
+    def case(self, context: SchemeContext, users: MemoryUserStore, outbox: KeptMails) -> Case:
+        scheme = EmailScheme(context)
+
+        def add(name: str) -> User:
+            return users.add(name, name, ticket_series=name, now_s=1)
+
+        def right(user: User) -> str:
+            scheme.challenge(user, Asker(user.username, BROWSER))
+            return code_in(outbox.mails[-1])
+
+        user, stranger = add("al@example.com"), add("bo@example.com")
+        return Case(scheme, users, user, stranger, add("cy"), right, "0000-0000")

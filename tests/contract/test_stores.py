@@ -15,11 +15,13 @@ from factored.interfaces import Charge, Limit, StoreError
 from factored.services.parts import Stores
 from factored.store import memory, schema
 from factored.store.attempts import SqlAttemptStore
+from factored.store.challenges import SqlChallengeStore
 from factored.store.database import Database
 from factored.store.revocations import SqlRevocationStore
 from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 from factored.store.tables import Base
 from tests.contract.attempt_store import AttemptStoreContract
+from tests.contract.challenge_store import ChallengeStoreContract, challenge
 from tests.contract.device_store import DeviceStoreContract
 from tests.contract.link_store import LinkStoreContract
 from tests.contract.revocation_store import RevocationStoreContract
@@ -36,6 +38,7 @@ class MemoryStores:
         self.devices = memory.MemoryDeviceStore()
         self.users = memory.MemoryUserStore(self.revocations, self.attempts, self.devices)
         self.links = memory.MemoryLinkStore(self.users)
+        self.challenges = memory.MemoryChallengeStore()
 
 
 def sql_stores(url: str) -> Stores:
@@ -50,6 +53,7 @@ def sql_stores(url: str) -> Stores:
         SqlUserStore(database),
         SqlDeviceStore(database),
         SqlLinkStore(database),
+        SqlChallengeStore(database),
         SqlAttemptStore(database),
         SqlRevocationStore(database),
     )
@@ -93,6 +97,10 @@ class TestLinkStores(LinkStoreContract):
     pass
 
 
+class TestChallengeStores(ChallengeStoreContract):
+    pass
+
+
 class TestAttemptStores(AttemptStoreContract):
     pass
 
@@ -115,6 +123,15 @@ def test_a_user_is_removed_and_revoked_or_neither(sql: Stores, table: str) -> No
         session.execute(sa.text(f"ALTER TABLE gone RENAME TO {table}"))
     assert sql.users.find("al") == user
     assert sql.revocations.read(None)[1] == []
+
+
+def test_a_challenge_goes_with_its_user_and_another_one_stays(sql: Stores) -> None:
+    user = add(sql, "al")
+    sql.challenges.add(challenge(user_id=user.id))
+    sql.challenges.add(challenge("other", user_id=None, browser_hash="another browser"))
+    sql.users.remove(user.id, revoke_for_s=60)
+    assert sql.challenges.newest(["browser"], "em", now_s=NOW_S) is None
+    assert sql.challenges.newest(["another browser"], "em", now_s=NOW_S) is not None
 
 
 COUNT = """
@@ -160,6 +177,10 @@ def test_two_processes_that_count_at_once_let_none_too_many_through(sql: Stores)
         lambda stores: stores.devices.touch("d", now_s=NOW_S),
         lambda stores: stores.links.find(["hash"], now_s=NOW_S),
         lambda stores: stores.links.spend(1, now_s=NOW_S),
+        lambda stores: stores.challenges.add(challenge()),
+        lambda stores: stores.challenges.newest(["browser"], "em", now_s=NOW_S),
+        lambda stores: stores.challenges.answer("c", ["code"], now_s=NOW_S),
+        lambda stores: stores.challenges.prune(now_s=NOW_S),
         lambda stores: stores.attempts.count((Charge("a", (Limit(1, 1),)),), now_s=NOW_S),
         lambda stores: stores.attempts.stamps(["a"], now_s=NOW_S),
         lambda stores: stores.links.prune(now_s=NOW_S),

@@ -211,3 +211,47 @@ class UserStoreContract:
             assert made.id not in seen
             seen.add(made.id)
             stores.users.remove(made.id, revoke_for_s=60)
+
+    def test_an_authenticator_that_is_confirmed_takes_the_old_ones_place(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        pending = authenticator(al.id, state=AuthenticatorState.PENDING, confirmed_at=None)
+        stores.users.add_pending(pending)
+        assert {one.id for one in stores.users.get(al.id).authenticators} == {
+            al.authenticators[0].id,
+            pending.id,
+        }
+        assert stores.users.confirm(
+            pending.id, 7, ticket_series="n" * 22, now_s=NOW_S + 9, revoke_for_s=60
+        )
+        after = stores.users.get(al.id)
+        (held,) = after.authenticators
+        assert (held.id, held.state) == (pending.id, AuthenticatorState.ACTIVE)
+        assert (held.last_step, held.confirmed_at, held.last_used_at) == (7, NOW_S + 9, NOW_S + 9)
+        assert after.ticket_series == "n" * 22
+        assert stores.revocations.read(None)[1] == [al.ticket_series]
+        assert stores.users.get(bo.id) == bo
+
+    def test_one_user_has_one_authenticator_pending(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        for user in (al, al, bo):
+            stores.users.add_pending(authenticator(user.id, state=AuthenticatorState.PENDING))
+        for user in (al, bo):
+            states = [one.state for one in stores.users.get(user.id).authenticators]
+            assert sorted(state.value for state in states) == ["active", "pending"]
+
+    def test_only_what_is_pending_can_be_confirmed_and_once(self, stores: Any) -> None:
+        al = add(stores, "al")
+        pending = authenticator(al.id, state=AuthenticatorState.PENDING)
+        stores.users.add_pending(pending)
+
+        def confirm(authenticator_id: str) -> bool:
+            done: bool = stores.users.confirm(
+                authenticator_id, 1, ticket_series=new_id(), now_s=NOW_S, revoke_for_s=60
+            )
+            return done
+
+        assert not confirm(al.authenticators[0].id)
+        assert not confirm("nobodys")
+        assert stores.revocations.read(None)[1] == []
+        assert sum(at_once(8, lambda _: confirm(pending.id))) == 1
+        assert not confirm(pending.id)

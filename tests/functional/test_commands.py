@@ -20,6 +20,7 @@ from paste.deploy.loadwsgi import APP, loadcontext
 
 from factored import __version__
 from factored.scripts import inifile
+from factored.store import schema
 from tests.support import TICKET_SECRET, FixedClock, factored, settings_for, write_ini
 
 AL, BO = "--username=al@example.com", "--username=Bo"
@@ -78,7 +79,7 @@ def test_init_makes_the_database_and_the_key_files_for_their_owner_alone(
     finally:
         os.umask(old)
     assert told == {
-        "database": f"sqlite:///{tmp_path}/factored.sqlite", "revision": "0001", "adopted": 0,
+        "database": f"sqlite:///{tmp_path}/factored.sqlite", "revision": schema.HEAD, "adopted": 0,
     }  # fmt: skip
     for path in (tmp_path / "factored.key", secret_file, tmp_path / "factored.sqlite"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -266,7 +267,7 @@ def test_the_names_of_1_x_do_what_they_did(
         monkeypatch.setattr(sys, "argv", [prefix + name, ini, *options])
         assert script.load()() == DONE
         answers[name] = json.loads(capsys.readouterr().out)
-    assert answers["initializedb"]["revision"] == "0001"
+    assert answers["initializedb"]["revision"] == schema.HEAD
     assert answers["adduser"]["username"] == "al@example.com"
     assert [one["username"] for one in answers["listusers"]] == ["al@example.com"]
     assert answers["listuserinfo"]["schemes"] == ["Google Auth"]
@@ -363,7 +364,7 @@ def test_check_lists_every_bad_setting(tmp_path: Path, run: Run) -> None:
         ({"mail__host": "127.0.0.1", "mail__port": "x"}, "mail", False, "127.0.0.1"),
         ({"mail__host": "127.0.0.1", "mail__port": "1", "mail__ssl": "true"}, "mail", False, "127"),
         ({"trusted_proxies": "10.0.0.1"}, "trusted_proxies", True, "trusted_proxy"),
-        ({"allowgooglecodereminder": "true"}, "notice", True, "mail"),
+        ({"allowgooglecodereminder": "true"}, "notice", True, "public_url"),
         ({"supported_auth_schemes": "No Such"}, "settings", False, "'No Such' is not installed"),
     ],
 )

@@ -110,7 +110,7 @@ def test_an_unlock_link_is_a_503_page_and_stays_unspent(site: Site) -> None:
 def test_a_load_balancer_is_told(site: Site) -> None:
     assert site.web.get("/auth/readyz").json == {
         "status": "ready",
-        "checks": {"revocations": True, "database": True},
+        "checks": {"revocations": True, "database": True, "mail": True},
     }
     with database_down(site):
         health, ready = site.web.get("/auth/healthz"), site.web.get("/auth/readyz")

@@ -383,7 +383,7 @@ def test_a_broken_scheme_lets_nobody_in(
 ) -> None:
     from factored.interfaces import Verdict
 
-    monkeypatch.setattr(MagicWord, "verify", lambda self, user, response: Verdict.ACCEPTED)
+    monkeypatch.setattr(MagicWord, "verify", lambda self, *answer: Verdict.ACCEPTED)
     site = make_site(supported_auth_schemes="Magic Word")
     web: Browser = site.web
     token = token_of(web.get("/auth/mw"))

@@ -75,3 +75,35 @@ def test_anything_else_is_no_code(typed: str) -> None:
 def test_what_is_read_as_a_code_is_always_six_ascii_digits(typed: str) -> None:
     found = codes.six_digits(typed)
     assert found is None or re.fullmatch(r"[0-9]{6}", found, re.ASCII)
+
+
+# -- mailed codes ----------------------------------------------------------------------------------
+
+
+def test_a_mailed_code_has_forty_random_bits_and_no_look_alikes() -> None:
+    made = {codes.new_mail_code() for _ in range(500)}
+    assert len(made) == 500
+    assert len(codes.MAIL_ALPHABET) == len(set(codes.MAIL_ALPHABET)) == 32
+    assert set("".join(made)) == set(codes.MAIL_ALPHABET)
+    assert not set("ILOU") & set(codes.MAIL_ALPHABET)
+    assert all(len(one) == 8 and codes.mail_code(one) == one for one in made)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("ABCD-EFGH", "ABCDEFGH"),
+        (" abcd efgh\n", "ABCDEFGH"),
+        ("a-b-c-d\u2013e f\u2009gh", "ABCDEFGH"),
+        ("\uff21BCDEFG\uff18", "ABCDEFG8"),
+        ("oOiIlLuU", "001111VV"),
+        ("ABCDEFG", None),
+        ("ABCDEFGHJ", None),
+        ("ABCDEFG!", None),
+        ("ABCDEFG\u0416", None),
+        ("ABCDEFG\u00df", None),
+        ("", None),
+    ],
+)
+def test_a_mailed_code_is_read_as_people_type_it(typed: str, code: str | None) -> None:
+    assert codes.mail_code(typed) == code

@@ -37,8 +37,8 @@ CONVERTED: list[tuple[str, str, str, Any]] = [
     ("auth_remember_timeout", "7200", "auth_remember_timeout", 7200),
     ("auth_absolute_timeout", "90000", "auth_absolute_timeout", 90000),
     ("base_auth_url", "/login", "base_auth_url", "/login"),
-    ("supported_auth_schemes", "Email\nGoogle Auth", "supported_auth_schemes",
-     ("Email", "Google Auth")),
+    ("supported_auth_schemes", "Mine\nGoogle Auth", "supported_auth_schemes",
+     ("Mine", "Google Auth")),
     ("excepted_paths", "/a\n/b", "excepted_paths", frozenset(("/a", "/b"))),
     ("public_url", "https://site.test", "public_url", "https://site.test"),
     ("trusted_proxies", "unix 10.0.0.0/8", "trusted_proxies",
@@ -363,6 +363,7 @@ def test_mails_with_links_need_a_public_url(
     site: dict[str, str], schemes: str, body: str, url: str, taken: bool
 ) -> None:
     changes = {"supported_auth_schemes": schemes, "email_auth.body": body, "public_url": url}
+    changes["email_auth.sender"] = "site@example.com"
     if taken:
         parse({**site, **changes})
     else:

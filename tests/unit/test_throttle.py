@@ -388,3 +388,75 @@ def test_without_the_store_nothing_may_be_evaluated(
 def test_the_chance_to_guess_a_code_in_a_year_is_what_is_promised() -> None:
     worst = max(one.count * 365.25 * DAY_S / one.window_s for one in ACCOUNT[1:])
     assert (1 - (1 - 3 / 10**6) ** worst) <= 0.001
+
+
+# -- sending -----------------------------------------------------------------------------------
+
+
+def sent_to_one_account(door: Door, number: int) -> bool:
+    source = f"198.51.100.{next(door.sources)}"
+    return door.throttle.count_sending("al", AL, source, None) is None
+
+
+def sent_to_a_name_without_an_account(door: Door, number: int) -> bool:
+    source = f"198.51.100.{next(door.sources)}"
+    return door.throttle.count_sending("nobody", None, source, None) is None
+
+
+def sent_by_one_source(door: Door, number: int) -> bool:
+    return door.throttle.count_sending(f"name {number}", None, "192.0.2.1", None) is None
+
+
+def sent_by_a_known_device(door: Door, number: int) -> bool:
+    return door.throttle.count_sending("al", AL, "192.0.2.1", LAPTOP) is None
+
+
+@pytest.mark.parametrize(
+    ("send", "limit", "window_s"),
+    [
+        (sent_to_one_account, 3, 600),
+        (sent_to_a_name_without_an_account, 3, 600),
+        (sent_by_one_source, 30, HOUR_S),
+        (sent_by_a_known_device, 3, 600),
+    ],
+)
+def test_each_limit_of_sending_holds_for_its_window(
+    door: Door, send: Callable[[Door, int], bool], limit: int, window_s: int
+) -> None:
+    assert [send(door, number) for number in range(limit + 1)] == [True] * limit + [False]
+    door.clock.advance(window_s - 1)
+    assert not send(door, limit)
+    door.clock.advance(1)
+    assert send(door, limit)
+
+
+@pytest.mark.parametrize(
+    ("send", "limit"),
+    [
+        (sent_to_one_account, 10),
+        (sent_to_a_name_without_an_account, 10),
+        (sent_by_a_known_device, 20),
+    ],
+)
+def test_each_limit_of_sending_in_a_day(
+    door: Door, send: Callable[[Door, int], bool], limit: int
+) -> None:
+    sent = []
+    for number in range(limit + 1):
+        sent.append(send(door, number))
+        door.clock.advance(600)
+    assert sent == [True] * limit + [False]
+    door.clock.advance(DAY_S - 600 * (limit + 1))
+    assert send(door, 0)
+
+
+def test_sending_and_guessing_and_devices_and_strangers_have_nothing_in_common(door: Door) -> None:
+    while sent_to_one_account(door, 0):
+        pass
+    assert sent_by_a_known_device(door, 0)
+    assert let(door.stranger())
+    assert let(door.attempt(device=LAPTOP, budget="email"))
+    while let(door.attempt(device=LAPTOP, budget="email")):
+        pass
+    assert sent_by_a_known_device(door, 0)
+    assert door.throttle.count_sending("al", AL, "192.0.2.1", PHONE) is None

@@ -14,17 +14,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factored.interfaces import Authenticator, AuthenticatorState, SchemeContext, User, Verdict
+from factored.interfaces import (
+    Asker,
+    Authenticator,
+    AuthenticatorState,
+    SchemeContext,
+    User,
+    Verdict,
+)
 from factored.keys import SECRET, KeyRing
 from factored.schemes.totp import LenientTotp, TotpScheme, verify
 from factored.services.enrolment import Enrolment, open_secret, place
 from factored.store.memory import (
     MemoryAttemptStore,
+    MemoryChallengeStore,
     MemoryDeviceStore,
     MemoryRevocationStore,
     MemoryUserStore,
 )
-from tests.support import NOW_S, FixedClock
+from tests.support import NOW_S, FixedClock, KeptMails
 from tests.support_programs import require_program
 
 RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()
@@ -155,13 +163,31 @@ def desk(clock: FixedClock) -> Desk:
     ring = KeyRing(lambda: (b"k" * 32,))
     make = Enrolment(ring, clock, issuer="factored").make
     users.add("al", "al", ticket_series="s", now_s=NOW_S, authenticator=make)
-    return Desk(TotpScheme(SchemeContext(users, ring, clock)), users, ring, clock)
+    context = SchemeContext(
+        users=users,
+        cipher=ring,
+        clock=clock,
+        hasher=ring,
+        challenges=MemoryChallengeStore(),
+        outbox=KeptMails(),
+        finder=None,
+        settings=None,
+    )
+    return Desk(TotpScheme(context), users, ring, clock)
 
 
 def test_the_scheme_is_the_one_that_settings_urls_and_tickets_name(desk: Desk) -> None:
     assert (desk.scheme.name, desk.scheme.path, desk.scheme.budget) == ("Google Auth", "ga", "totp")
     assert desk.scheme.normalise("123 456") == "123456"
     assert desk.scheme.normalise("12345") is None
+
+
+def test_nothing_is_sent_and_nothing_waited_for(desk: Desk) -> None:
+    asker = Asker("al", "browser")
+    assert desk.scheme.sends is False
+    desk.scheme.check_sending()
+    desk.scheme.challenge(desk.user, asker)
+    assert desk.scheme.awaited(asker) is None
 
 
 def test_the_right_code_is_accepted_once(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -10,7 +9,6 @@ branch_labels = None
 depends_on = None
 
 NAME = sa.String(255)
-NAME_KEY = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mariadb")
 ID = sa.String(22)
 
 
@@ -44,7 +42,7 @@ def upgrade() -> None:
         "factored_users",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("username", NAME, nullable=False),
-        sa.Column("username_key", NAME_KEY, nullable=False),
+        sa.Column("username_key", NAME, nullable=False),
         sa.Column("ticket_series", ID, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("disabled_at", sa.BigInteger),
@@ -81,7 +79,8 @@ def upgrade() -> None:
         "factored_challenges",
         sa.Column("id", ID, primary_key=True),
         _user_id(nullable=True),
-        sa.Column("username_key", NAME_KEY, nullable=False),
+        sa.Column("username_key", NAME, nullable=False),
+        sa.Column("address", NAME, nullable=False),
         sa.Column("scheme", sa.String(16), nullable=False),
         sa.Column("browser_hash", sa.String(64), nullable=False),
         sa.Column("code_hash", sa.String(64), nullable=False),

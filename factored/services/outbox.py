@@ -1,0 +1,121 @@
+"""Mails on their way out: a bounded queue and one thread, so that no page waits for SMTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import smtplib
+import threading
+from collections.abc import Callable
+
+from factored.interfaces import Clock, Mail, SendingFails
+
+log = logging.getLogger(__name__)
+
+WAITING = 100
+"""Mails that may wait; more means that nothing gets out."""
+
+RETRY_S = 5.0
+
+REFUSED = (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
+"""The mail server answers well and does not want this one mail: nobody else is concerned."""
+
+
+class _Sender:
+    """What one process has: its queue, its thread, and whether sending fails."""
+
+    def __init__(self) -> None:
+        self.waiting: queue.Queue[Mail] = queue.Queue(WAITING)
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self.fails = False
+        self.stop = threading.Event()
+
+
+class BackgroundOutbox:
+    """:class:`factored.interfaces.Outbox`: sends by itself, tries again, and says when it cannot.
+
+    :param send: Mail -> None; raises what smtplib raises
+    :param probe: -> None; raises if the mail server cannot be reached; asked while sending fails
+    """
+
+    def __init__(
+        self, send: Callable[[Mail], None], probe: Callable[[], None], clock: Clock
+    ) -> None:
+        self._send = send
+        self._probe = probe
+        self._clock = clock
+        self._by_pid: dict[int, _Sender] = {}
+
+    @property
+    def failing(self) -> bool:
+        """-> whether the last mail could not be sent, and none since"""
+        sender = self._sender()
+        return sender.fails or sender.waiting.full()
+
+    def check(self) -> None:
+        if self.failing:
+            raise SendingFails("mails cannot be sent at the moment; the log says why")
+
+    def post(self, mail: Mail) -> None:
+        sender = self._sender()
+        try:
+            sender.waiting.put_nowait(mail)
+        except queue.Full:
+            raise SendingFails("too many mails wait to be sent") from None
+        if sender.thread is None or not sender.thread.is_alive():
+            self._start(sender)
+
+    def stop(self) -> None:
+        """-> None; ends this process's thread, after the mail that it is at"""
+        self._sender().stop.set()
+
+    def _sender(self) -> _Sender:
+        pid = os.getpid()
+        return self._by_pid.get(pid) or self._by_pid.setdefault(pid, _Sender())
+
+    def _start(self, sender: _Sender) -> None:
+        with sender.lock:
+            if sender.thread is None or not sender.thread.is_alive():
+                sender.thread = threading.Thread(
+                    target=self._keep_sending, args=(sender,), name="factored-mail", daemon=True
+                )
+                sender.thread.start()
+
+    def _keep_sending(self, sender: _Sender) -> None:
+        while not sender.stop.is_set():
+            try:
+                mail = sender.waiting.get(timeout=RETRY_S)
+            except queue.Empty:
+                if sender.fails:
+                    self._try(sender, self._probe)
+                continue
+            if not self._deliver(sender, mail):
+                log.error("a mail was dropped: it could not be sent in time")
+
+    def _deliver(self, sender: _Sender, mail: Mail) -> bool:
+        """sender, mail -> whether it is done with; False when it is good no more"""
+        while self._clock.now_s() < mail.good_until:
+            if self._try(sender, lambda: self._send(mail)):
+                return True
+            if sender.stop.wait(RETRY_S):
+                break
+        return False
+
+    def _try(self, sender: _Sender, step: Callable[[], None]) -> bool:
+        """sender, step -> whether it is done with; sets whether sending fails"""
+        try:
+            step()
+        except REFUSED as error:
+            log.error("the mail server refused a mail: %s", type(error).__name__)
+            return True
+        except Exception as error:  # noqa: BLE001 whatever it is, the thread must go on
+            if not sender.fails:
+                log.error("mails cannot be sent: %s: %s", type(error).__name__, error)
+            sender.fails = True
+            return False
+        if sender.fails:
+            log.warning("mails are sent again")
+        sender.fails = False
+        return True

@@ -75,7 +75,11 @@ def make_stores(settings: Settings, *, require_files: bool = True) -> Stores:
 
     :raises ConfigurationError: no such driver, or a database file that is not there
     """
-    database = Database(settings.sqlalchemy, require_file=require_files)
+    return stores_in(Database(settings.sqlalchemy, require_file=require_files))
+
+
+def stores_in(database: Database) -> Stores:
+    """database -> the stores in it"""
     return Stores(
         database,
         SqlUserStore(database),

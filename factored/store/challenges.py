@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, insert, select, update
 
 from factored.interfaces import Challenge
-from factored.store.database import Database
+from factored.store.database import Database, row_count
 from factored.store.tables import ChallengeRow
 
 MAX_TRIES = 5
@@ -75,21 +75,17 @@ class SqlChallengeStore:
                 .where(*live, ChallengeRow.tries < MAX_TRIES)
                 .values(tries=ChallengeRow.tries + 1)
             )
-            if _row_count(tried) != 1:
+            if row_count(tried) != 1:
                 return False
             used = session.execute(
                 update(ChallengeRow)
                 .where(*live, ChallengeRow.code_hash.in_(code_hashes))
                 .values(used_at=now_s)
             )
-            return _row_count(used) == 1
+            return row_count(used) == 1
 
     def prune(self, *, now_s: int) -> int:
         with self._database.writing() as session:
-            return _row_count(
+            return row_count(
                 session.execute(delete(ChallengeRow).where(ChallengeRow.ends_at <= now_s))
             )
-
-
-def _row_count(result: object) -> int:
-    return int(getattr(result, "rowcount", 0))

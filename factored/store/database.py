@@ -139,6 +139,11 @@ class Database:
         return engine
 
 
+def row_count(result: object) -> int:
+    """what an UPDATE or DELETE gave -> how many rows it found"""
+    return int(getattr(result, "rowcount", 0))
+
+
 def _check_sqlite_file(url: sa.URL, required: bool) -> None:
     if not url.database or ":memory:" in url.database or "mode=memory" in str(url):
         raise ValueError("SQLite in memory is lost at each restart; name a file")

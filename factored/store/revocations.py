@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select
 
-from factored.store.database import Database, database_now
+from factored.store.database import Database, database_now, row_count
 from factored.store.tables import RevocationRow
 
 
@@ -38,4 +38,4 @@ class SqlRevocationStore:
             gone = session.execute(
                 delete(RevocationRow).where(RevocationRow.ends_at <= database_now())
             )
-            return int(getattr(gone, "rowcount", 0))
+            return row_count(gone)

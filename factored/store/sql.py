@@ -19,7 +19,7 @@ from factored.interfaces import (
     UserExists,
 )
 from factored.store.attempts import bucket_owner, delete_attempts
-from factored.store.database import Database, database_now
+from factored.store.database import Database, database_now, row_count
 from factored.store.tables import (
     AttemptRow,
     AuthenticatorRow,
@@ -110,7 +110,7 @@ class SqlUserStore:
                 .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.last_step < step)
                 .values(last_step=step, last_used_at=now_s)
             )
-            return _row_count(moved) == 1
+            return row_count(moved) == 1
 
     def add_pending(self, authenticator: Authenticator) -> None:
         with self._database.writing() as session:
@@ -139,7 +139,7 @@ class SqlUserStore:
                     last_step=step,
                 )
             )
-            if _row_count(confirmed) != 1:
+            if row_count(confirmed) != 1:
                 return False
             held = session.get_one(AuthenticatorRow, authenticator_id)
             session.execute(
@@ -164,7 +164,7 @@ class SqlUserStore:
                 )
                 .values(last_step=step)
             )
-            return _row_count(lowered)
+            return row_count(lowered)
 
     def _one(self, query: Select[UserRow]) -> User | None:
         """One statement for a user and the authenticators: as long for a known name as for none."""
@@ -212,7 +212,7 @@ class SqlDeviceStore:
 
     def prune(self, *, unused_since: int) -> int:
         with self._database.writing() as session:
-            return _row_count(
+            return row_count(
                 session.execute(delete(DeviceRow).where(DeviceRow.last_used_at < unused_since))
             )
 
@@ -263,20 +263,16 @@ class SqlLinkStore:
                 .where(LinkRow.id == link_id, LinkRow.used_at.is_(None), LinkRow.ends_at > now_s)
                 .values(used_at=now_s)
             )
-            return _row_count(spent) == 1
+            return row_count(spent) == 1
 
     def prune(self, *, now_s: int) -> int:
         with self._database.writing() as session:
-            return _row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))
+            return row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))
 
 
 def _revoke(session: Session, value: str, for_s: int) -> None:
     now = database_now()
     session.execute(insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s))
-
-
-def _row_count(result: object) -> int:
-    return int(getattr(result, "rowcount", 0))
 
 
 def _authenticator_row(held: Authenticator) -> AuthenticatorRow:

@@ -12,13 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from factored.interfaces import Charge, Limit, StoreError
-from factored.services.parts import Stores
+from factored.services.parts import Stores, stores_in
 from factored.store import memory, schema
-from factored.store.attempts import SqlAttemptStore
-from factored.store.challenges import SqlChallengeStore
 from factored.store.database import Database
-from factored.store.revocations import SqlRevocationStore
-from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 from factored.store.tables import Base
 from tests.contract.attempt_store import AttemptStoreContract
 from tests.contract.challenge_store import ChallengeStoreContract, challenge
@@ -48,15 +44,7 @@ def sql_stores(url: str) -> Stores:
         Base.metadata.drop_all(session.connection())
         session.execute(sa.text(f"DROP TABLE IF EXISTS {schema.VERSION_TABLE}"))
     schema.upgrade(database)
-    return Stores(
-        database,
-        SqlUserStore(database),
-        SqlDeviceStore(database),
-        SqlLinkStore(database),
-        SqlChallengeStore(database),
-        SqlAttemptStore(database),
-        SqlRevocationStore(database),
-    )
+    return stores_in(database)
 
 
 # One line for each database server: a name, and folder -> stores in an empty database.

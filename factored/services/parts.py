@@ -194,13 +194,9 @@ def missing_parts(given: Mapping[str, str]) -> list[str]:
     """ini strings -> problems: a finder that nobody offers, add-ons that are not installed"""
     problems = []
     body = given.get("email_auth.body", given.get("em.body", ""))
-    if "Email" in as_lines(given.get("supported_auth_schemes", "")):
-        if "{url}" in body:
-            problems.append(
-                "email_auth.body: {url} comes with a later release; {code} is there today"
-            )
-        elif body.strip() and "{code}" not in body:
-            problems.append("email_auth.body: has no {code}, so its mails would hold none")
+    mails_codes = "Email" in as_lines(given.get("supported_auth_schemes", ""))
+    if mails_codes and body.strip() and "{code}" not in body:
+        problems.append("email_auth.body: has no {code}, so its mails would hold none")
     finder = given.get("autouserfinder", "").strip()
     known = plugins.names(FINDERS)
     if finder and finder not in (*known, "LDAP Users"):  # settings has a sentence for that one

@@ -100,6 +100,7 @@ class Throttle:
 
         :raises StoreError: the store did not answer; nothing may be sent
         """
+        device = self._trusted(device)
         if device is not None:
             charges: tuple[Charge, ...] = (
                 Charge(self.device_buckets("mail", device)[0], SEND_DEVICE),
@@ -111,6 +112,15 @@ class Throttle:
             )
         counted = self._attempts.count(charges, now_s=int(self._clock.now_s()))
         return counted if isinstance(counted, Refusal) else None
+
+    def unguessed(self, device: Device | None) -> Counted:
+        """a known device, or None -> Counted, where a mailed link is pressed: nothing is counted
+
+        Nobody guesses a link, so it opens where no guess is left (PROMISES 7 and 9).
+        """
+        device = self._trusted(device)
+        runs = () if device is None else (self.device_buckets("", device)[1],)
+        return Counted(Attempt(""), device, runs)
 
     def forgive(self, counted: Counted) -> None:
         """what succeeded -> None; takes back its own count and resets no other"""
@@ -130,6 +140,14 @@ class Throttle:
         """budget, device -> its bucket for that budget, and the one for its run of failures"""
         owner = f"{bucket_owner(device.user_id)}d{device.id}"
         return f"{owner}:{budget}", f"{owner}:run"
+
+    def _trusted(self, device: Device | None) -> Device | None:
+        """a known device -> it, or None: there is none, or too many failures made it a stranger"""
+        if device is None:
+            return None
+        run = self.device_buckets("", device)[1]
+        failures = self._attempts.stamps([run], now_s=int(self._clock.now_s())).get(run, [])
+        return device if len(failures) < DEVICE_RUN[0].count else None
 
     def _shared(self, what: str) -> int:
         return self._keys.bucket(THROTTLE, what, SHARED_BUCKETS)

@@ -320,12 +320,19 @@ class MemoryChallengeStore:
             newest = max(found, key=lambda one: one.created_at, default=None)
             return newest if newest is not None and self._is_live(newest, now_s) else None
 
-    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
+    def linked(self, link_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        with self._lock:
+            for one in self._newest.values():
+                if one.link_hash in link_hashes and one.scheme == scheme:
+                    return one if self._is_live(one, now_s) else None
+            return None
+
+    def answer(self, challenge_id: str, hashes: Sequence[str], *, now_s: int) -> bool:
         with self._lock:
             for one in self._newest.values():
                 if one.id == challenge_id and self._is_live(one, now_s):
                     self._tries[one.id] += 1
-                    if one.code_hash in code_hashes:
+                    if one.code_hash in hashes or one.link_hash in hashes:
                         self._tries[one.id] = MAX_TRIES
                         return True
             return False

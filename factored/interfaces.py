@@ -113,6 +113,7 @@ class User:
     created_at: int
     disabled_at: int | None = None
     authenticators: tuple[Authenticator, ...] = ()
+    last_login_at: int | None = None
 
     def active(self, scheme: str) -> tuple[Authenticator, ...]:
         """scheme path -> the authenticators that may log in by it; none while disabled"""
@@ -375,6 +376,23 @@ class UserStore(Protocol):
         In one transaction it becomes ACTIVE and the user's only one of its scheme, and the old
         ticket series is revoked and replaced.
         """
+
+    def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
+        """user id, a new series -> whether there is such a user
+
+        The old series is revoked and replaced in the same transaction.
+        """
+
+    def set_disabled(
+        self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        """user id, since when or None -> whether there is such a user; the tickets end as well"""
+
+    def note_login(self, user_id: int, *, now_s: int) -> None:
+        """user id -> None; sets the last login"""
+
+    def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
+        """authenticator, ciphertext now, ciphertext from now on -> whether it still held the old"""
 
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         """user id, present step -> how many authenticators stood beyond its window; now at it"""

@@ -59,6 +59,7 @@ class Login:
     """Counts, verifies, and only then issues.
 
     :param lifetime_s: how long a ticket lives; ``remember_s`` with "remember me"
+    :param revoke_for_s: how long the tickets that end must be refused
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Login:
         *,
         lifetime_s: int,
         remember_s: int,
+        revoke_for_s: int,
     ) -> None:
         self._users = users
         self._throttle = throttle
@@ -79,6 +81,7 @@ class Login:
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._remember_s = remember_s
+        self._revoke_for_s = revoke_for_s
 
     def challenge(self, scheme: Scheme, asker: Asker, browser: Browser) -> Outcome:
         """scheme that sends, who asks -> Outcome: LOCKED (asked too often), or wait for it
@@ -189,6 +192,7 @@ class Login:
         else:
             cookie = self._devices.enlist(user.id, browser.user_agent)
         now_s = int(self._clock.now_s())
+        self._users.note_login(user.id, now_s=now_s)
         ticket = Ticket(
             user=user.username,
             scheme=scheme.path,
@@ -201,18 +205,30 @@ class Login:
         )
         return Outcome(Verdict.ACCEPTED, granted=Granted(ticket, cookie))
 
-    def logout(self, browser: Browser) -> None:
-        """browser -> None; every good ticket it showed ends everywhere within 5 s
+    def logout(self, browser: Browser, *, everywhere: bool = False) -> None:
+        """browser -> None; every good ticket it showed ends within 5 s, on every node
 
+        :param everywhere: and so does every other ticket of its users
         :raises StoreError: it could not be written, so the tickets are still good
         """
         self._require_revocations()
         self._revocations.revoke(*(ticket.ticket_id for ticket in browser.tickets))
+        if everywhere:
+            self._end_tickets({ticket.user: ticket.series for ticket in browser.tickets})
         for ticket in browser.tickets:
             audit.record(
                 "logout", result="success", user=ticket.user, scheme=ticket.scheme,
-                source=client_source(browser.address),
+                source=client_source(browser.address), reason="everywhere" if everywhere else "",
             )  # fmt: skip
+
+    def _end_tickets(self, series: dict[str, str]) -> None:
+        """user name -> series that a good ticket showed; a newer series was ended by others"""
+        for username, one in series.items():
+            user = self._users.find(names.key(username))
+            if user is not None and user.ticket_series == one:
+                self._users.end_tickets(
+                    user.id, ticket_series=new_id(), revoke_for_s=self._revoke_for_s
+                )
 
     def _require_revocations(self) -> None:
         """Without them no ticket is known to be good, so none that the browser showed could end."""

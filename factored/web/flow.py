@@ -8,12 +8,11 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored import names
+from factored import durations, names
 from factored.converters import TRUE
 from factored.interfaces import Asker, Scheme, Verdict
 from factored.services.enrolment import SCHEME as TOTP
 from factored.services.login import Outcome
-from factored.web import texts
 from factored.web.security import Refused
 from factored.web.site import Site
 
@@ -104,7 +103,7 @@ class Flow:
         return self._code_form(request, name, error=site.text(ERRORS.get(outcome.verdict, WRONG)))
 
     def _too_many(self, request: Request, name: str, outcome: Outcome, text: str) -> Response:
-        error = text.format(texts.wait(outcome.retry_after_s))
+        error = text.format(durations.wait(outcome.retry_after_s))
         response = self._code_form(request, name, status=429, error=error)
         response.headers["Retry-After"] = str(outcome.retry_after_s)
         return response
@@ -135,7 +134,7 @@ class Flow:
             code_label=site.text("code.label", scheme.code_label),
             code_desc=site.text("code.desc", scheme.code_desc),
             remember=ticked(request.form),
-            remember_period=texts.period(site.settings.auth_remember_timeout),
+            remember_period=durations.period(site.settings.auth_remember_timeout),
             button=site.text("button.authenticate"),
             sends=scheme.sends,
             digits=scheme.path == TOTP,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyramid.request import Request
 from pyramid.response import Response
 
+from factored import durations
 from factored.interfaces import LinkScheme
-from factored.web import texts
 from factored.web.flow import ticked
 from factored.web.redirects import local_path
 from factored.web.security import Refused
@@ -40,7 +40,7 @@ class MailedLink:
                 account=challenge.address,
                 action=f"{site.auth_path(request)}/{scheme.path}/link/{token}",
                 csrf_token=site.csrf_token(request),
-                remember_period=texts.period(site.settings.auth_remember_timeout),
+                remember_period=durations.period(site.settings.auth_remember_timeout),
                 button=site.text("button.authenticate"),
             )
         if request.form["submit"] != "authenticate":

@@ -107,6 +107,7 @@ def test_an_upgrade_that_was_cut_off_goes_on_where_it_stopped(
             "DROP INDEX ix_factored_challenges_link_hash",
             "ALTER TABLE factored_challenges DROP COLUMN return_to",
             "ALTER TABLE factored_challenges DROP COLUMN link_hash",
+            "ALTER TABLE factored_users DROP COLUMN last_login_at",
         ],
     ],
 )

@@ -25,7 +25,6 @@ from factored.codes import new_key
 from factored.scripts import inifile
 from factored.store import schema
 from tests.support import (
-    NAME,
     TICKET_SECRET,
     FixedClock,
     Site,

@@ -24,7 +24,7 @@ ROWS = [
     {"settings"},
     {
         "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "environ",
-        "answers", "upstream", "engines",
+        "answers", "upstream", "engines", "old_keys",
     },
     {"interfaces"},
 ]  # fmt: skip

@@ -24,7 +24,7 @@ ROWS = [
     {"settings"},
     {
         "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "durations",
-        "environ", "answers", "upstream", "engines",
+        "environ", "answers", "upstream", "engines", "old_keys",
     },
     {"interfaces"},
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from factored.converters import TRUE, as_lines, as_secrets
 from factored.environ import is_loopback
 from factored.interfaces import Clock, ConfigurationError, Finder, FinderContext
 from factored.mail import DEBUG, Postman
+from factored.old_keys import LDAP
 from factored.services.outbox import BackgroundOutbox
 from factored.settings import KEYS, Settings, parse
 from factored.store.attempts import SqlAttemptStore
@@ -167,6 +168,9 @@ def notices(settings: Settings) -> list[str]:
             f"auth_tkt.path = {settings.cookie_path}: must cover the place of base_auth_url too, "
             "or nobody can sign out"
         )
+    includes = settings.pyramid.get("pyramid.includes", "")
+    for package in sorted(set(includes.split()) - set(plugins.add_ons(includes))):
+        found.append(f"pyramid.includes: {package} is not installed; factored does not need it")
     if not settings.cookie_secure:
         found.append("auth_tkt.secure = false: fit for a trial, not for a site on the net")
     return found
@@ -199,9 +203,9 @@ def missing_parts(given: Mapping[str, str]) -> list[str]:
         problems.append("email_auth.body: has no {code}, so its mails would hold none")
     finder = given.get("autouserfinder", "").strip()
     known = plugins.names(FINDERS)
-    if finder and finder not in (*known, "LDAP Users"):  # settings has a sentence for that one
+    if finder and finder not in (*known, LDAP):  # settings has a sentence for that one
         problems.append(f"autouserfinder: {finder!r} must be {' or '.join(known)}")
-    for package in given.get("pyramid.includes", "").split():
+    for package in plugins.add_ons(given.get("pyramid.includes", "")):
         if not plugins.importable(package):
             problems.append(f"pyramid.includes: {package!r} is not installed")
     return problems

@@ -13,6 +13,7 @@ from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
+from factored import plugins
 from factored.interfaces import (
     ConfigurationError,
     FactoredError,
@@ -74,7 +75,7 @@ def make_auth_app(site: Site) -> WsgiApp:
     config.commit()
 
     # Last, so that an add-on sees the app as it is and may override what it was made for.
-    for package in site.settings.pyramid.get("pyramid.includes", "").split():
+    for package in plugins.add_ons(site.settings.pyramid.get("pyramid.includes", "")):
         try:
             config.include(package)
         except (ImportError, PyramidConfigurationError) as error:

@@ -43,7 +43,8 @@ class Flow:
         try:
             name = names.check(request.form.get("username", ""))
         except names.BadName as error:
-            return self._username_form(request, status=400, error=str(error))
+            words = self._site.text("error.invalid_username", str(error))
+            return self._username_form(request, status=400, error=words)
         submit = request.form["submit"]
         if submit == "username":
             return (
@@ -70,7 +71,7 @@ class Flow:
             request,
             "message",
             title="Look into your mailbox",
-            text="If there is an account of that name with an address, a link is on its way to it.",
+            text=site.text("error.code_reminder"),
             onward=(site.link(request, f"/{self._scheme.path}", site.way_back(request)), "Back"),
         )
 

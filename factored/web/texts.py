@@ -17,4 +17,8 @@ TEXTS: Mapping[str, str] = {
     "error.wrong": "That code is not right. Look at the newest one and try again.",
     "error.expired": "No code is waited for any more. Ask for a new one.",
     "error.replayed": "That code was just used. Wait for the next one and try again.",
+    "error.invalid_username": "",
+    "error.code_reminder": (
+        "If there is an account of that name with an address, a link is on its way to it."
+    ),
 }

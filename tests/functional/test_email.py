@@ -6,7 +6,6 @@ import logging
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,19 +21,12 @@ from factored.interfaces import ConfigurationError, Mail, UserExists
 from factored.services import outbox as outboxes
 from factored.services import parts
 from factored.store.sql import SqlUserStore
-from tests.support import NAME, Browser, Recorder, Site, code_in, token_of
+from tests.support import NAME, Browser, Recorder, Site, code_in, eventually, token_of
 
 DAY_S = 86400
 DEADLINE_S = 10
 WRONG = "0000-0000"
 EXPIRED = "No code is waited for any more. Ask for a new one."
-
-
-def eventually(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @dataclass

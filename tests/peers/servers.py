@@ -12,21 +12,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support import eventually
 from tests.support_programs import require_program
 
 BIN = Path(sys.executable).parent
 START_S = 20
 """The longest that a server may take until it answers."""
 STOP_S = 10
-PAUSE_S = 0.03
 SHOWN = 6000
 """Characters of a server's output that a failure shows."""
 
@@ -56,18 +54,6 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def eventually(what: Callable[[], Any], *, within_s: float = 5) -> Any:
-    """function -> the first true thing it returns; fails when the time is over"""
-    end = time.monotonic() + within_s
-    while True:
-        value = what()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"not within {within_s} s: {what}")
-        time.sleep(PAUSE_S)
 
 
 @dataclass

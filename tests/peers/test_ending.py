@@ -39,7 +39,7 @@ def on_every_worker(front: Front, browser: Browser) -> list[bool]:
 def ends_soon(front: Front, browser: Browser) -> None:
     """Fails unless every process refuses the browser, from some moment in the next 5 s on."""
     end = time.monotonic() + SOON_S
-    eventually(lambda: not any(on_every_worker(front, browser)))
+    eventually(lambda: not any(on_every_worker(front, browser)), within_s=SOON_S)
     assert time.monotonic() <= end
 
 

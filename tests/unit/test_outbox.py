@@ -6,7 +6,7 @@ import os
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -15,21 +15,13 @@ import pytest
 from factored.interfaces import Mail, SendingFails
 from factored.services import outbox as outboxes
 from factored.services.outbox import WAITING, BackgroundOutbox
-from tests.support import NOW_S, FixedClock
+from tests.support import NOW_S, FixedClock, eventually
 
 DEADLINE_S = 10
 
 
 def mail(number: int = 0) -> Mail:
     return Mail(f"al{number}@example.com", "Your code", f"secret text {number}", NOW_S + 120)
-
-
-def eventually(true: Callable[[], object]) -> None:
-    """condition -> None once it holds"""
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @dataclass

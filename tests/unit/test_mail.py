@@ -306,6 +306,24 @@ def test_a_refused_mail_is_an_error(serve: Start, step: str, error: type[Excepti
     assert box.taken == []
 
 
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("hello", smtplib.SMTPHeloError), ("mail", smtplib.SMTPSenderRefused)],
+)
+def test_a_server_that_takes_no_mail_of_ours_is_not_taken_for_one_that_works(
+    serve: Start, step: str, error: type[Exception]
+) -> None:
+    box = serve()
+    box.refuses[step] = "550 Not you"
+    refused = postman(box, "The Site <site@example.org>")
+    for one in (refused.probe, lambda: refused.send(CODE)):
+        with pytest.raises(error):
+            one()
+    del box.refuses[step]
+    refused.probe()
+    assert box.taken == []
+
+
 @pytest.mark.parametrize("step", ["rcpt", "data"])
 def test_a_mail_is_sent_to_a_greylisting_server_when_it_takes_it(
     serve: Start,

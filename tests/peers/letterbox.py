@@ -51,9 +51,22 @@ class Letterbox:
 
     def code(self, number: int = 1) -> str:
         """-> the code in the newest mail, once there are so many"""
+        return self._found(r"[0-9A-Z]{4}-[0-9A-Z]{4}", self.text(number))
+
+    def link(self, public_url: str) -> str:
+        """-> path of the link in the newest mail, which is on this site"""
+        url = self._found(re.escape(public_url) + r"/[\w/-]+", self.text())
+        return url.removeprefix(public_url)
+
+    def text(self, number: int = 1, *, part: int = 0) -> str:
+        """-> the newest mail as plain text, or as HTML (part 1), once there are so many"""
         eventually(lambda: len(self.taken) >= number, within_s=20)
-        text = self.taken[-1][1].get_payload(0).get_payload(decode=True).decode()
-        match = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", text)
+        text: str = self.taken[-1][1].get_payload(part).get_payload(decode=True).decode()
+        return text
+
+    @staticmethod
+    def _found(pattern: str, text: str) -> str:
+        match = re.search(pattern, text)
         assert match, text
         return match[0]
 

@@ -406,9 +406,13 @@ def simpleproxy_ini(site_port: int, server: str, gate: str = GATE, proxy: str = 
 
 
 def start_front(folder: Path, kind: str, site_port: int, gate: str = GATE) -> Front:
-    """folder, kind of server, port of the site -> factored before it, running"""
+    """folder, kind of server, port of the site -> factored before it, running
+
+    :param gate: ``{port}`` in it stands for the port that factored listens on
+    """
     folder.mkdir()
     port = free_port()
+    gate = gate.replace("{port}", str(port))
     installation = Installation(folder)
     section, (command, *words) = KINDS[kind]
     ini = installation.ini("site.ini", simpleproxy_ini(site_port, section.format(port=port), gate))

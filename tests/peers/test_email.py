@@ -1,4 +1,4 @@
-"""Logging in by a code from a real mail server: STARTTLS, a real certificate, real sockets."""
+"""Logging in by a code or a link from a real mail server: STARTTLS, a real certificate."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ pytestmark = IGNORED
 SERVERS = ["waitress", "gunicorn", "paste"]
 EVERYBODY = "autouserfinder = Email Domain\nautouserfinder.valid_domains = example.com\n"
 """Who has an address there may sign in, so that mails go to as many names as a test likes."""
+
+LINKS = """\
+public_url = http://127.0.0.1:{port}
+email_auth.body = Your code is: {code}
+    Or press the button at {url}.
+"""
 
 SOON_S = 2
 """A page that waited for a mail server would take longer."""
@@ -88,6 +94,38 @@ def test_a_code_from_the_mailbox_leads_to_the_page_that_was_asked_for(
 
     again = visitor(front).attempt(name, code)
     assert again.status == 200, "a code is good in the browser that asked alone"
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_link_is_looked_at_first_and_signs_in_the_browser_that_presses(
+    make_front: Callable[..., Front], letterbox: Letterbox, nginx: Nginx, kind: str
+) -> None:
+    front = make_front(kind, nginx.port, GATE + letterbox.ini + LINKS)
+    public_url = f"http://127.0.0.1:{front.port}"
+    user, asking = front.add_user(), visitor(front)
+    mark = f"/linked-{kind}?a=%2F&b=1"
+    form = asking.name_given(user.name, mark)
+    path = letterbox.link(public_url)
+    assert f'<a href="{public_url}{path}">' in letterbox.text(part=1)
+
+    scanner = visitor(front)
+    for method in ("GET", "HEAD", "GET"):
+        assert scanner.request(method, path).status == 200
+    assert scanner.get("/").status == 302
+
+    pressing = visitor(front)
+    page = pressing.get(path)
+    assert user.name in page.text
+    done = pressing.send(form_of(page), submit="authenticate")
+    assert (done.status, done.header("Location")) == (303, mark)
+    assert pressing.get(mark).status in (200, 404)
+    assert nginx.saw(mark)["user"] == user.name
+
+    assert asking.get("/").status == 302, "who asked is not let in by it"
+    late = asking.send(form, code=letterbox.code(), submit="authenticate")
+    assert late.status == 200, "code and link are used up together"
+    assert scanner.get(path).status == 404
+    assert path.rpartition("/")[2] not in front.server.output
 
 
 @pytest.mark.parametrize("kind", SERVERS)

@@ -107,7 +107,9 @@ class Postman:
             },
         ).to_message()
         with self._connected() as connection:
-            connection.sendmail(sender, [mail.to], encode_message(message))
+            # smtplib leaves bytes as they are; SMTP has one line end alone (RFC 5321 section 2.3.8).
+            content = re.sub(rb"\r?\n", b"\r\n", encode_message(message))
+            connection.sendmail(sender, [mail.to], content)
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:

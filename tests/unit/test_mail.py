@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import re
 import smtplib
 import socket
 import ssl
@@ -37,6 +38,7 @@ class Letterbox:
 
     port: int = 0
     taken: list[tuple[str, list[str], Message]] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     logins: list[bytes] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
 
@@ -69,6 +71,7 @@ class Letterbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if "data" in self.refuses:
             return self.refuses["data"]
+        self.raw.append(envelope.original_content)
         message = email.message_from_bytes(envelope.content)
         self.taken.append((envelope.mail_from, list(envelope.rcpt_tos), message))
         return "250 OK"
@@ -179,6 +182,18 @@ def test_a_sender_with_a_name_over_two_lines_is_one_sender(serve: Start) -> None
     ((mail_from, _, message),) = box.taken
     assert mail_from == "site@example.org"
     assert message["From"] == "The Site <site@example.org>"
+
+
+@pytest.mark.parametrize("text", ["short", "a line\n" * 200, "a" * 3000, ".\n..\n.\r\n"])
+def test_every_line_ends_as_smtp_wants_it_and_no_text_is_too_long(serve: Start, text: str) -> None:
+    """Servers refuse bare line feeds, or count what stands between two of theirs as one line."""
+    box = serve()
+    postman(box).send(replace(CODE, text=text))
+    (raw,) = box.raw
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", raw)
+    ((_, _, message),) = box.taken
+    arrived = message.get_payload(0).get_payload(decode=True).decode()
+    assert arrived.splitlines() == text.splitlines()
 
 
 def test_any_script_arrives_and_html_in_a_text_is_text(serve: Start) -> None:

@@ -1,4 +1,4 @@
-"""The store ``SQL``: every store of a gate in one database."""
+"""Whole stores: ``SQL``, with all roles in one database, and one in memory for tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from factored.interfaces import (
     LinkStore,
     RevocationStore,
     StoreContext,
+    StoreError,
     UserStore,
 )
 from factored.store import schema
@@ -16,6 +17,14 @@ from factored.store.attempts import SqlAttemptStore
 from factored.store.challenges import SqlChallengeStore
 from factored.store.database import Database
 from factored.store.legacy import LegacyUsers
+from factored.store.memory import (
+    MemoryAttemptStore,
+    MemoryChallengeStore,
+    MemoryDeviceStore,
+    MemoryLinkStore,
+    MemoryRevocationStore,
+    MemoryUserStore,
+)
 from factored.store.revocations import SqlRevocationStore
 from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 
@@ -49,3 +58,35 @@ class SqlStores:
 
     def close(self) -> None:
         self.database.engine.dispose()
+
+
+class MemoryStores:
+    """:class:`factored.interfaces.Stores` in memory: each one is a store of its own."""
+
+    location = "memory"
+
+    def __init__(self, context: StoreContext) -> None:
+        self._revision: str | None = None
+        revocations = MemoryRevocationStore(context.clock)
+        attempts = MemoryAttemptStore()
+        devices = MemoryDeviceStore()
+        users = MemoryUserStore(revocations, attempts, devices)
+        self.users: UserStore = users
+        self.devices: DeviceStore = devices
+        self.links: LinkStore = MemoryLinkStore(users)
+        self.challenges: ChallengeStore = MemoryChallengeStore()
+        self.attempts: AttemptStore = attempts
+        self.revocations: RevocationStore = revocations
+
+    def revision(self) -> str | None:
+        return self._revision
+
+    def check(self) -> None:
+        if self._revision is None:
+            raise StoreError("nothing was made in memory: run `factored init`")
+
+    def upgrade(self) -> None:
+        self._revision = "1"
+
+    def close(self) -> None:
+        pass

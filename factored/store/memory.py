@@ -9,25 +9,17 @@ from dataclasses import replace
 from factored.codes import new_id
 from factored.interfaces import (
     Attempt,
-    AttemptStore,
     Authenticator,
     AuthenticatorState,
     Challenge,
-    ChallengeStore,
     Charge,
     Clock,
     Device,
-    DeviceStore,
     Link,
     LinkKind,
-    LinkStore,
     Refusal,
-    RevocationStore,
-    StoreContext,
-    StoreError,
     User,
     UserExists,
-    UserStore,
 )
 from factored.store.attempts import bucket_owner, ends_at, refusal
 from factored.store.challenges import MAX_TRIES
@@ -347,35 +339,3 @@ class MemoryChallengeStore:
 
     def _is_live(self, challenge: Challenge, now_s: int) -> bool:
         return challenge.ends_at > now_s and self._tries[challenge.id] < MAX_TRIES
-
-
-class MemoryStores:
-    """:class:`factored.interfaces.Stores` in memory: each one is a store of its own."""
-
-    location = "memory"
-
-    def __init__(self, context: StoreContext) -> None:
-        self._revision: str | None = None
-        revocations = MemoryRevocationStore(context.clock)
-        attempts = MemoryAttemptStore()
-        devices = MemoryDeviceStore()
-        users = MemoryUserStore(revocations, attempts, devices)
-        self.users: UserStore = users
-        self.devices: DeviceStore = devices
-        self.links: LinkStore = MemoryLinkStore(users)
-        self.challenges: ChallengeStore = MemoryChallengeStore()
-        self.attempts: AttemptStore = attempts
-        self.revocations: RevocationStore = revocations
-
-    def revision(self) -> str | None:
-        return self._revision
-
-    def check(self) -> None:
-        if self._revision is None:
-            raise StoreError("nothing was made in memory: run `factored init`")
-
-    def upgrade(self) -> None:
-        self._revision = "1"
-
-    def close(self) -> None:
-        pass

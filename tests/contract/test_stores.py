@@ -14,9 +14,8 @@ import sqlalchemy as sa
 
 from factored.interfaces import StoreContext, StoreError
 from factored.store import schema
-from factored.store.bundle import SqlStores
+from factored.store.bundle import MemoryStores, SqlStores
 from factored.store.database import Database
-from factored.store.memory import MemoryStores
 from factored.store.tables import Base
 from tests.contract.attempt_store import AttemptStoreContract
 from tests.contract.challenge_store import ChallengeStoreContract, challenge

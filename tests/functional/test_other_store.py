@@ -15,7 +15,7 @@ from factored.keys import create_file
 from factored.scripts import installation, users
 from factored.services import parts
 from factored.store import bundle
-from factored.store.memory import MemoryStores
+from factored.store.bundle import MemoryStores
 from tests.support import NAME, Browser, FixedClock, Site, build_gate, factored, settings_for
 from tests.support import write_ini as write
 from tests.unit.test_parts import Offer, offer

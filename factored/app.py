@@ -139,6 +139,7 @@ def build(
             clock,
             lifetime_s=settings.auth_timeout,
             remember_s=settings.auth_remember_timeout,
+            revoke_for_s=revoke_for_s(settings),
         ),
         links=Links(stores.links, devices, ring, clock),
         enrol_links=enrol_links,

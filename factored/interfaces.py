@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -113,6 +113,7 @@ class User:
     created_at: int
     disabled_at: int | None = None
     authenticators: tuple[Authenticator, ...] = ()
+    last_login_at: int | None = None
 
     def active(self, scheme: str) -> tuple[Authenticator, ...]:
         """scheme path -> the authenticators that may log in by it; none while disabled"""
@@ -141,10 +142,16 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks: the name as typed and checked, and the browser that the answer must come from."""
+    """Who asks: the name as typed and checked, and the browser that a code must come back from.
+
+    ``link_url`` is what a mailed link's token is put behind, empty where no link can be mailed;
+    ``return_to`` where the one lands who presses it.
+    """
 
     username: str
     browser_id: str = field(repr=False)
+    link_url: str = ""
+    return_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,8 @@ class Challenge:
     """What a scheme sent and now waits for; TOTP sends nothing and has none.
 
     A name without an account has challenges too, with no ``user_id``; ``address`` is then where a
-    finder says that the name may have one, or empty.
+    finder says that the name may have one, or empty. ``link_hash`` is the keyed hash of the token
+    of a mailed link, if there is one; code and link are used up together.
     """
 
     id: str
@@ -164,6 +172,8 @@ class Challenge:
     code_hash: str = field(repr=False)
     created_at: int
     ends_at: int
+    link_hash: str | None = field(default=None, repr=False)
+    return_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +306,17 @@ class Scheme(Protocol):
         """
 
 
+@runtime_checkable
+class LinkScheme(Scheme, Protocol):
+    """A scheme that mails links too; the page behind one is at ``base_auth_url/PATH/link/TOKEN``.
+
+    The token is a response to the challenge that it leads to, and goes to :meth:`verify` as it is.
+    """
+
+    def linked(self, token: str) -> Challenge | None:
+        """token of a mailed link -> the live challenge that it was sent for; changes nothing"""
+
+
 class Cipher(Protocol):
     """Encryption of stored secrets; implemented by :class:`factored.keys.KeyRing`."""
 
@@ -356,6 +377,23 @@ class UserStore(Protocol):
         ticket series is revoked and replaced.
         """
 
+    def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
+        """user id, a new series -> whether there is such a user
+
+        The old series is revoked and replaced in the same transaction.
+        """
+
+    def set_disabled(
+        self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        """user id, since when or None -> whether there is such a user; the tickets end as well"""
+
+    def note_login(self, user_id: int, *, now_s: int) -> None:
+        """user id -> None; sets the last login"""
+
+    def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
+        """authenticator, ciphertext now, ciphertext from now on -> whether it still held the old"""
+
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         """user id, present step -> how many authenticators stood beyond its window; now at it"""
 
@@ -406,10 +444,13 @@ class ChallengeStore(Protocol):
         Live: neither over, nor used, nor tried as often as allowed. An older one never counts.
         """
 
-    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
-        """challenge, the code's hash under each key -> whether this call was the one that used it
+    def linked(self, link_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        """a link token's hash under each key, scheme -> its Challenge if it is still live"""
 
-        Each call takes one try, and a try that was not left is False whatever the code.
+    def answer(self, challenge_id: str, hashes: Sequence[str], *, now_s: int) -> bool:
+        """challenge, hashes of code or link under each key -> whether this call used it up
+
+        Each call takes one try, and a try that was not left is False whatever the response.
         """
 
     def prune(self, *, now_s: int) -> int:

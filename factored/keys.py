@@ -43,6 +43,7 @@ DEVICE = "known-device cookie"
 CHALLENGE = "browser of a challenge"
 CODE = "mailed code"
 LINK = "one-time link"
+LOGIN_LINK = "mailed login link"
 THROTTLE = "throttle bucket"
 SECRET = "stored secret"  # noqa: S105 a purpose, not a password
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 import sys
@@ -88,7 +89,7 @@ class Postman:
         if self._prints:
             sys.stderr.write(f"Mail to {mail.to}: {mail.subject}\n{mail.text}\n")
             return
-        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in mail.text.splitlines() if line)
+        paragraphs = "".join(f"<p>{_html(line)}</p>" for line in mail.text.splitlines() if line)
         sender = " ".join(mail.sender.split()) or self._sender
         message = Message(
             subject=mail.subject,
@@ -123,3 +124,8 @@ class Postman:
                 connection.quit()
         finally:
             connection.close()
+
+
+def _html(line: str) -> str:
+    """line of a mail -> the same as HTML, with links to press; a full stop after one is not its"""
+    return re.sub(r'https?://[^\s<>&"]*[\w/=-]', r'<a href="\g<0>">\g<0></a>', escape(line))

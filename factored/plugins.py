@@ -10,6 +10,9 @@ from typing import Any
 
 from factored.interfaces import ConfigurationError
 
+NEEDED_ONCE = frozenset(("pyramid_tm", "pyramid_mailer"))
+"""What factored 1.x to 4.x could not do without, so that their sample ini files include it."""
+
 
 def names(group: str) -> list[str]:
     """entry-point group -> the names installed in it, sorted"""
@@ -40,3 +43,8 @@ def importable(name: str) -> bool:
         return package in sys.modules or find_spec(package) is not None
     except (ImportError, ValueError):
         return False
+
+
+def add_ons(includes: str) -> list[str]:
+    """pyramid.includes -> what to include: all of it, but old needs only where they are there"""
+    return [one for one in includes.split() if one not in NEEDED_ONCE or importable(one)]

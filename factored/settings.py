@@ -7,7 +7,6 @@ This module knows every key of the section that uses ``egg:factored#main``;
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from factored import old_keys
 from factored.converters import (
     IPNetwork,
     as_appname,
@@ -34,8 +34,6 @@ from factored.converters import (
     whole_number,
 )
 from factored.interfaces import ConfigurationError
-
-log = logging.getLogger(__name__)
 
 Texts = Mapping[str, str]
 
@@ -184,18 +182,19 @@ FORMTEXTS = (
     "button.username",
     "button.authenticate",
     "button.codereminder",
+    "error.wrong",
+    "error.expired",
+    "error.replayed",
+    "error.invalid_username",
+    "error.code_reminder",
 )
-"""The names after ``formtext.``; any ``formtext.error.*`` is taken too."""
+"""The names after ``formtext.``; any other ``formtext.error.*`` is taken, and shown nowhere."""
+
+OLD_NAMES = {old: name for name, key in KEYS.items() for old in key.old_names} | {
+    "formtext.error.invalid_code": "formtext.error.wrong"
+}
 
 PASSED_ON = ("pyramid", "sqlalchemy", "mail")
-
-WITHOUT_MEANING = {
-    "em.salt": "mailed links are random now and need no salt",
-    "em.url_remember": "the page behind a mailed link asks whether to remember",
-    "db_factory_name": "the store is chosen by sqlalchemy.url",
-    "configure_db": "`factored init` makes and upgrades the database",
-    "db_session_id": "the store keeps its own sessions",
-}
 
 Extra = Mapping[str, tuple[Callable[[str], Any], Any]]
 """Keys that a plug-in declares: ini key -> (converter, default)."""
@@ -233,15 +232,13 @@ def parse(
             _convert(values["extra"], name, name, text, declared[name], problems, secret=True)
         elif prefix in PASSED_ON and rest:
             values[prefix][name] = text
-        elif prefix == "formtext" and (rest in FORMTEXTS or rest.startswith("error.")):
+        elif prefix == "formtext" and rest in FORMTEXTS:
             values["formtext"][rest] = text
-        elif name in WITHOUT_MEANING:
-            log.warning("%s has no meaning any more: %s", name, WITHOUT_MEANING[name])
         elif prefix == "sms":
             problems.append(Problem(name, "SMS is not in this release; remove the sms.* keys"))
         elif prefix in add_ons and rest:
             values["pyramid"][name] = text
-        else:
+        elif not old_keys.passed_over(name, texts.get("autouserfinder")):
             problems.append(Problem(name, "is not a key of factored" + _near(name, declared)))
 
     values["key_file"] = folder / values.get("key_file", "factored.key")
@@ -272,13 +269,15 @@ def convert_all(
 
 def _current_names(given: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     """The given texts, trimmed, under today's names; two values for one key are a problem."""
-    current = {old: name for name, key in KEYS.items() for old in key.old_names}
     texts: dict[str, str] = {}
     for given_name, given_text in given.items():
-        name, text = current.get(given_name, given_name), str(given_text).strip()
+        name, text = OLD_NAMES.get(given_name, given_name), str(given_text).strip()
         if texts.setdefault(name, text) != text:
-            old = " and ".join(KEYS[name].old_names)
+            old = " and ".join(old for old, new in OLD_NAMES.items() if new == name)
             problems.append(Problem(name, f"is set twice, also as {old}, with different values"))
+    # 1.0 had no other key for it; since 1.1 there is auth_timeout, which counts where both are set.
+    if "auth_tkt.timeout" in texts and "auth_timeout" not in texts:
+        texts["auth_timeout"] = texts.pop("auth_tkt.timeout")
     return texts
 
 
@@ -368,8 +367,8 @@ def _check_together(
             Problem("sqlalchemy.url", "is missing; for example sqlite:///%(here)s/factored.sqlite")
         )
     finder = value("autouserfinder")
-    if finder == "LDAP Users":
-        problems.append(Problem("autouserfinder", "'LDAP Users' is not in this release"))
+    if finder == old_keys.LDAP:
+        problems.append(Problem("autouserfinder", f"{finder!r} is not in this release"))
     for name, needed in (
         ("SQL", ("connection_string", "table_name", "email_field")),
         ("Email Domain", ("valid_domains",)),

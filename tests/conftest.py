@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
+import logging
+import re
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +46,48 @@ def templates_are_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(composition, "Pages", pages)
         yield
+
+
+SHORT_CODES = re.compile(
+    r"(?<![\w.:-])(?:\d{6}|[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4})(?![\w.:-])"
+)
+"""Six digits of an app, or a mailed code as it is shown."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test of this process: no random value and no code is in a line of factored's log.
+
+    Random values are ids of tickets, browsers and devices, tokens of links, and TOTP secrets.
+    """
+    made: set[str] = set()
+    lines: list[str] = []
+
+    def kept(make: Callable[[int], Any], shown: Callable[[Any], str]) -> Callable[[int], Any]:
+        def call(length: int) -> Any:
+            value = make(length)
+            made.add(shown(value))
+            return value
+
+        return call
+
+    monkeypatch.setattr(secrets, "token_urlsafe", kept(secrets.token_urlsafe, str))
+    base32 = kept(secrets.token_bytes, lambda value: base64.b32encode(value).decode())
+    monkeypatch.setattr(secrets, "token_bytes", base32)
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(  # type: ignore[method-assign]
+        logging.Formatter("%(message)s").format(record)
+    )
+    logger = logging.getLogger("factored")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    for line in lines:
+        assert not any(value in line for value in made), line
+        assert not SHORT_CODES.search(line), line
 
 
 @pytest.fixture

@@ -188,6 +188,11 @@ class Site:
         near = {self.code(offset) for offset in range(-12, 13)}
         return next(code for code in map("{:06d}".format, range(100)) if code not in near)
 
+    def read_revocations(self) -> None:
+        """-> None; what the gate does every few seconds"""
+        gate: Any = getattr(self.web.app, "app", self.web.app)
+        gate._revocations.read()
+
     def browser(self, address: str = "192.0.2.1", **environ: str) -> TestApp:
         """-> another browser, without cookies, at an address"""
         return Browser(self.web.app, extra_environ={"REMOTE_ADDR": address, **environ})

@@ -23,8 +23,8 @@ ROWS = [
     {"store", "finders", "auth_tkt", "proxy", "hello", "mail"},
     {"settings"},
     {
-        "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "environ",
-        "answers", "upstream", "engines",
+        "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "durations",
+        "environ", "answers", "upstream", "engines", "old_keys",
     },
     {"interfaces"},
 ]  # fmt: skip

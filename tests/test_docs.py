@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from webtest import TestApp
 
 from factored import __version__, app, codes, converters, settings
 from factored.auth_tkt import TicketFormat
-from factored.interfaces import Limit
+from factored.interfaces import ConfigurationError, Limit
+from factored.old_keys import WITHOUT_MEANING
 from factored.proxy import SimpleProxy
 from factored.schemes.totp import TotpScheme
 from factored.scripts import inifile, main
@@ -46,9 +48,6 @@ DURATIONS = {
     "24 hours": 86400,
     "30 days": 30 * 86400,
 }
-
-GONE = {"auth_tkt.timeout", "auth_tkt.max_age", "formtext.error.invalid_code"}
-"""Keys that the pages name in order to say that they are none, or do nothing."""
 
 
 def text_of(page: str) -> str:
@@ -99,9 +98,19 @@ PROXY_SECTION = "The site behind: simpleproxy"
 PROXY_ENTRIES = entries(BY_SECTION[PROXY_SECTION])
 ENTRIES = entries("\n".join(text for name, text in BY_SECTION.items() if name != PROXY_SECTION))
 
-OLD_NAMES = {old: name for name, key in settings.KEYS.items() for old in key.old_names}
 FORMTEXTS = {f"formtext.{name}" for name in settings.FORMTEXTS}
-SHOWN_ERRORS = {f"formtext.{name}" for name in TEXTS if name.startswith("error.")}
+
+
+OLD_ROWS = [
+    (key, " ".join(today.split()))
+    for keys, today in re.findall(
+        r"^   \* - (``.*)\n     - ((?:.+\n)(?:       .+\n)*)",
+        text_of("docs/upgrading.rst"),
+        re.MULTILINE,
+    )
+    for key in re.findall(r"``([^`]+)``", keys)
+]
+"""The keys of docs/upgrading.rst, each with what it says of them."""
 
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
@@ -109,17 +118,18 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     examples = {
         key for key in ENTRIES if key.partition(".")[0] in settings.PASSED_ON and key[-1] != "*"
     }
-    keys = {*settings.KEYS, *FORMTEXTS, *SHOWN_ERRORS, *settings.WITHOUT_MEANING, *passed_on}
+    keys = {*settings.KEYS, *FORMTEXTS, *WITHOUT_MEANING, *passed_on}
     assert set(ENTRIES) - examples == keys
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_key_that_a_page_names_exists(page: Path) -> None:
-    known = {*settings.KEYS, *OLD_NAMES, *FORMTEXTS, *SHOWN_ERRORS, *settings.WITHOUT_MEANING}
+    known = {*settings.KEYS, *settings.OLD_NAMES, *FORMTEXTS, *WITHOUT_MEANING}
     prefixes = {key.partition(".")[0] for key in known if "." in key}
     literals = re.findall(r"``([a-z_]+\.[a-z_.]+)(?: = [^`]*)?``", page.read_text("utf-8"))
     named = {key for key in literals if key.partition(".")[0] in prefixes}
-    assert not {key for key in named if not key.endswith((".", ".py"))} - known - GONE
+    gone = {key for key, today in OLD_ROWS if today.startswith(("Stops", "Shown nowhere"))}
+    assert not {key for key in named if not key.endswith((".", ".py"))} - known - gone
 
 
 @pytest.mark.parametrize("name", settings.KEYS)
@@ -137,11 +147,11 @@ def test_the_documented_default_is_the_default(name: str, tmp_path: Path) -> Non
     assert given == (default.strip() if isinstance(default, str) else default)
 
 
-@pytest.mark.parametrize("name", sorted(FORMTEXTS | SHOWN_ERRORS))
+@pytest.mark.parametrize("name", sorted(FORMTEXTS))
 def test_the_documented_words_are_those_on_the_pages(name: str) -> None:
     rest = name.removeprefix("formtext.")
     of_scheme = {"code.label": TotpScheme.code_label, "code.desc": TotpScheme.code_desc}
-    assert ENTRIES[name].default == of_scheme.get(rest, TEXTS[rest])
+    assert (ENTRIES[name].default or "") == of_scheme.get(rest, TEXTS[rest])
 
 
 def test_old_names_stand_with_their_keys() -> None:
@@ -150,15 +160,49 @@ def test_old_names_stand_with_their_keys() -> None:
         for entry in ENTRIES.values()
         for old in re.findall(r"Old\s+name\s+``([^`]+)``", entry.text)
     }
-    assert documented == OLD_NAMES
+    assert documented == settings.OLD_NAMES
 
 
 def test_every_key_says_since_when_or_that_it_has_no_meaning() -> None:
     for entry in (*ENTRIES.values(), *PROXY_ENTRIES.values()):
-        without = entry.key in settings.WITHOUT_MEANING
+        without = entry in ENTRIES.values() and entry.key in WITHOUT_MEANING
         assert ("without meaning" in entry.facts) is without, entry.key
         since = [fact for fact in entry.facts if fact.startswith("since ")]
         assert without or since in (["since 1.x"], ["since 4.x"], ["since 6.0"]), entry.key
+
+
+def test_every_key_of_an_older_release_stands_on_the_page_about_upgrading() -> None:
+    of_old = {entry.key for entry in (*ENTRIES.values(), *PROXY_ENTRIES.values())
+              if {"since 1.x", "since 4.x"} & set(entry.facts)}  # fmt: skip
+    of_old |= {*settings.OLD_NAMES, *WITHOUT_MEANING}
+    assert {key for key in of_old if not any(fnmatch(key, row) for row, _ in OLD_ROWS)} == set()
+
+
+@pytest.mark.parametrize(("row", "today"), OLD_ROWS)
+def test_what_that_page_says_of_a_key_is_so(
+    row: str, today: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = row.replace("*", "x")
+    given = {**SMALLEST, "auth_timeout": "7200", key: "x"}
+    stops: tuple[str, ...] = ()
+    try:
+        settings.parse(given, here=tmp_path, require_files=False)
+    except ConfigurationError as error:
+        stops = error.problems
+    warns = [record.getMessage() for record in caplog.records]
+    if today.startswith("Stops the start: "):
+        assert [text.startswith(f"{key}: ") for text in stops] == [True]
+    elif today.startswith("Without meaning"):
+        assert [text.startswith(f"{key} has no meaning any more: ") for text in warns] == [True]
+        assert key in WITHOUT_MEANING
+    elif today.startswith("Shown nowhere"):
+        assert [text.startswith(f"{key} is shown nowhere") for text in warns] == [True]
+    elif today.startswith("Now "):
+        assert today == f"Now ``{settings.OLD_NAMES[key]}``."
+    else:
+        assert today.startswith("As before")
+        known = {*ENTRIES, *PROXY_ENTRIES}
+        assert row.startswith(("use = ", "egg:")) or any(fnmatch(one, row) for one in known)
 
 
 def test_simpleproxys_keys_and_defaults_are_documented(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,18 +1,21 @@
-"""Email at /em: a code sent to the stored address, good in the browser that asked for it."""
+"""Email at /em: a mail to the stored address, with a code for the browser that asked for it.
+
+The mail may hold a link too, which works in any browser.
+"""
 
 from __future__ import annotations
 
 from factored import codes, names
 from factored.interfaces import Asker, Challenge, Mail, SchemeContext, User, Verdict
-from factored.keys import CHALLENGE, CODE
+from factored.keys import CHALLENGE, CODE, LOGIN_LINK
 
 
 class EmailScheme:
-    """:class:`factored.interfaces.Scheme` for codes by mail.
+    """:class:`factored.interfaces.LinkScheme` for codes and links by mail.
 
     A name without an account, or without an address, has challenges that no mail tells of, so
     that it looks like any other. Of a browser's challenges the newest counts.
-    Source: PROMISES 8; NIST SP 800-63B section 3.1.3 on what a mailbox proves.
+    Source: PROMISES 8 and 9; NIST SP 800-63B section 3.1.3 on what a mailbox proves.
     """
 
     name = "Email"
@@ -41,6 +44,7 @@ class EmailScheme:
         now_s = int(self._clock.now_s())
         address = self._address(user, asker.username)
         code = codes.new_mail_code()
+        token = codes.new_link_token() if "{url}" in self._body else ""
         challenge_id = codes.new_id()
         self._challenges.add(
             Challenge(
@@ -53,16 +57,23 @@ class EmailScheme:
                 self._code_hashes(challenge_id, code)[0],
                 now_s,
                 now_s + self._window_s,
+                self._link_hashes(token)[0] if token else None,
+                asker.return_to if token else "",
             )
         )
         if address:
             text = self._body.replace("{code}", f"{code[:4]}-{code[4:]}")
+            text = text.replace("{url}", f"{asker.link_url}{token}")
             self._outbox.post(Mail(address, self._subject, text, now_s + self._window_s))
 
     def awaited(self, asker: Asker) -> Challenge | None:
         now_s = int(self._clock.now_s())
         found = self._challenges.newest(self._browser_hashes(asker), self.path, now_s=now_s)
         return found if found and found.username_key == names.key(asker.username) else None
+
+    def linked(self, token: str) -> Challenge | None:
+        now_s = int(self._clock.now_s())
+        return self._challenges.linked(self._link_hashes(token), self.path, now_s=now_s)
 
     def normalise(self, text: str) -> str | None:
         return codes.mail_code(text)
@@ -73,9 +84,9 @@ class EmailScheme:
         if challenge is None:
             return Verdict.EXPIRED
         now_s = int(self._clock.now_s())
-        hashes = self._code_hashes(challenge.id, response)
+        hashes = [*self._code_hashes(challenge.id, response), *self._link_hashes(response)]
         right = self._challenges.answer(challenge.id, hashes, now_s=now_s)
-        # The account may have been made, removed or disabled since the code was sent.
+        # The account may have been made, removed or disabled since the mail was sent.
         same_user = challenge.user_id == (user.id if user else None)
         if right and same_user and challenge.address and not (user and user.disabled_at):
             return Verdict.ACCEPTED
@@ -96,3 +107,6 @@ class EmailScheme:
 
     def _code_hashes(self, challenge_id: str, code: str) -> list[str]:
         return self._hasher.macs(CODE, f"{challenge_id} {code}")
+
+    def _link_hashes(self, token: str) -> list[str]:
+        return self._hasher.macs(LOGIN_LINK, token)

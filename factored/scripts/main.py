@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _verb(top, "init", installation.init, "make or upgrade the database, make missing key files")
     _verb(top, "check", installation.check, "look at settings, database, keys, mail and clock")
 
-    user = _group(top, "user", "users: add, remove, list, show, unlock")
+    user = _group(top, "user", "users: add, remove, list, show, unlock, reset, disable, enable")
     verb = _user_verb(user, "add", users.add, "create a user and show a QR code to enrol")
     verb.add_argument(
         "--qr", metavar="FILE", type=_picture, help="write the QR code to .png or .svg"
@@ -85,8 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     verb = _user_verb(user, "show", users.show, "print what is known of a user")
     verb.add_argument("--show-secret", action="store_true", help="print the TOTP secret too")
     _user_verb(user, "unlock", users.unlock, "print a one-time link that makes a browser known")
+    _user_verb(user, "reset", users.reset, "print a one-time link to set up a new authenticator")
+    _user_verb(user, "disable", users.disable, "keep a user out, and end the open tickets")
+    _user_verb(user, "enable", users.enable, "let a disabled user in again")
 
-    key = _group(top, "keys", "rotate keys in two steps: add, then promote")
+    key = _group(top, "keys", "rotate keys in two steps: add, then promote; then reencrypt")
     for name, command, text in (
         ("add", installation.keys_add, "put a new key in second place, where it verifies only"),
         ("promote", installation.keys_promote, "let the added key sign from now on"),
@@ -96,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
             "--of", choices=("key_file", "auth_tkt.secret_file"), default="key_file",
             help="which key list (default: key_file)",
         )  # fmt: skip
+    _verb(key, "reencrypt", users.reencrypt, "encrypt all stored secrets with the newest key")
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime, timezone
 
 log = logging.getLogger("factored.audit")
 
@@ -26,3 +27,28 @@ def record(
         shown,
         extra={"factored_event": event, **{f"factored_{key}": fact for key, fact in facts.items()}},
     )
+
+
+class JsonLines(logging.Formatter):
+    """Every record as one line of JSON, for ``[formatter_json] class = ...`` in the ini.
+
+    ``time`` (ISO 8601, UTC), ``level``, ``logger``; then the facts of an audit event, or
+    ``message``, and ``exception`` where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        line = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        facts = {
+            name.removeprefix("factored_"): fact
+            for name, fact in vars(record).items()
+            if name.startswith("factored_") and fact
+        }
+        line |= facts or {"message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from factored.codes import new_id, new_link_token, six_digits
+from factored.codes import new_id, six_digits
 from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
@@ -16,10 +16,11 @@ from factored.interfaces import (
     User,
     UserStore,
 )
-from factored.keys import LINK, KeyRing
+from factored.keys import KeyRing
 from factored.services import audit
 from factored.services.devices import DeviceCookie, Devices
 from factored.services.enrolment import SCHEME, Enrolment, TotpCredential
+from factored.services.links import new_link
 
 REMINDER_FOR_S = 1800
 """How long the link of a reminder lives (PROMISES 9)."""
@@ -68,12 +69,7 @@ class EnrolLinks:
 
     def make(self, user: User, for_s: int) -> str:
         """user, seconds -> token of a new link"""
-        token = new_link_token()
-        now_s = int(self._clock.now_s())
-        self._links.add(
-            LinkKind.ENROL, user.id, self._keys.mac(LINK, token), now_s=now_s, ends_at=now_s + for_s
-        )
-        return token
+        return new_link(self._links, self._keys, self._clock, LinkKind.ENROL, user.id, for_s)
 
     def begin(self, link: Link) -> TotpCredential:
         """a live link -> a fresh secret to scan; an earlier one that was never confirmed is gone"""

@@ -61,6 +61,14 @@ class Enrolment:
         uri = totp.provisioning_uri(name=username, issuer_name=self._issuer)
         return TotpCredential(secret, uri.replace("A" * 32, secret, 1))
 
+    def resealed(self, held: Authenticator) -> str:
+        """authenticator -> its secret as ciphertext under the newest key
+
+        :raises DecryptionError: the row was moved or the key file is another
+        """
+        secret = open_secret(self._cipher, held)
+        return self._cipher.encrypt(SECRET, secret, bound_to=place(held.user_id, held.id))
+
 
 def open_secret(cipher: Cipher, held: Authenticator) -> str:
     """authenticator -> its base32 secret

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from factored.interfaces import Clock, Link, LinkStore
+from factored.codes import new_link_token
+from factored.interfaces import Clock, Link, LinkKind, LinkStore
 from factored.keys import LINK, KeyRing
 from factored.services import audit
 from factored.services.devices import DeviceCookie, Devices
+
+
+def new_link(
+    links: LinkStore, keys: KeyRing, clock: Clock, kind: LinkKind, user_id: int, for_s: int
+) -> str:
+    """store, what the link does, user id, seconds -> token; the store has its keyed hash alone"""
+    token = new_link_token()
+    now_s = int(clock.now_s())
+    links.add(kind, user_id, keys.mac(LINK, token), now_s=now_s, ends_at=now_s + for_s)
+    return token
 
 
 class Links:

@@ -9,7 +9,9 @@ from factored.codes import new_id
 from factored.environ import client_source
 from factored.interfaces import (
     Asker,
+    Challenge,
     Clock,
+    LinkScheme,
     Refusal,
     Revocations,
     Scheme,
@@ -37,19 +39,27 @@ class Browser:
 
 
 @dataclass(frozen=True)
+class Granted:
+    """What a browser is given that logged in."""
+
+    ticket: Ticket
+    device_cookie: DeviceCookie
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What came of a login; a ticket and a device cookie if, and only if, it was ACCEPTED."""
+    """What came of a login; something is granted if, and only if, it was ACCEPTED."""
 
     verdict: Verdict
     retry_after_s: int = 0
-    ticket: Ticket | None = None
-    device_cookie: DeviceCookie | None = None
+    granted: Granted | None = None
 
 
 class Login:
     """Counts, verifies, and only then issues.
 
     :param lifetime_s: how long a ticket lives; ``remember_s`` with "remember me"
+    :param revoke_for_s: how long the tickets that end must be refused
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class Login:
         *,
         lifetime_s: int,
         remember_s: int,
+        revoke_for_s: int,
     ) -> None:
         self._users = users
         self._throttle = throttle
@@ -70,15 +81,17 @@ class Login:
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._remember_s = remember_s
+        self._revoke_for_s = revoke_for_s
 
-    def challenge(self, scheme: Scheme, name: str, browser: Browser) -> Outcome:
-        """scheme that sends, checked name -> Outcome: LOCKED (asked too often), or wait for it
+    def challenge(self, scheme: Scheme, asker: Asker, browser: Browser) -> Outcome:
+        """scheme that sends, who asks -> Outcome: LOCKED (asked too often), or wait for it
 
+        :param asker: with a checked name
         :raises SendingFails: nothing can be sent at the moment, to nobody
         :raises StoreError: the store did not answer
         """
         scheme.check_sending()
-        username_key = names.key(name)
+        username_key = names.key(asker.username)
         user = self._users.find(username_key)
         device = self._devices.known(browser.device_cookies, user)
         source = client_source(browser.address)
@@ -86,7 +99,7 @@ class Login:
         if refused is not None:
             self._note(Verdict.LOCKED, user, scheme, source)
             return Outcome(Verdict.LOCKED, refused.retry_after_s)
-        scheme.challenge(user, Asker(name, browser.browser_id))
+        scheme.challenge(user, asker)
         return Outcome(Verdict.WRONG)
 
     def attempt(
@@ -115,6 +128,35 @@ class Login:
         if isinstance(counted, Refusal):
             self._note(Verdict.LOCKED, user, scheme, source)
             return Outcome(Verdict.LOCKED, counted.retry_after_s)
+        return self._decide(scheme, user, response, challenge, browser, counted, remember)
+
+    def press(self, scheme: LinkScheme, token: str, browser: Browser, *, remember: bool) -> Outcome:
+        """token of a mailed link -> Outcome for the browser that pressed it, whoever asked
+
+        Not ACCEPTED: it was used before, it is too old, or the account is not the same any more.
+
+        :raises StoreError: the store did not answer; nobody is let in
+        """
+        self._require_revocations()
+        challenge = scheme.linked(token)
+        if challenge is None:
+            self._note(Verdict.EXPIRED, None, scheme, client_source(browser.address))
+            return Outcome(Verdict.EXPIRED)
+        user = self._users.find(challenge.username_key)
+        counted = self._throttle.unguessed(self._devices.known(browser.device_cookies, user))
+        return self._decide(scheme, user, token, challenge, browser, counted, remember)
+
+    def _decide(
+        self,
+        scheme: Scheme,
+        user: User | None,
+        response: str,
+        challenge: Challenge | None,
+        browser: Browser,
+        counted: Counted,
+        remember: bool,
+    ) -> Outcome:
+        """what was counted -> Outcome; the one place where a response is verified"""
         verdict = scheme.verify(user, response, challenge)
         outcome = Outcome(verdict)
         if verdict is Verdict.ACCEPTED:
@@ -124,7 +166,7 @@ class Login:
                 verdict, outcome = Verdict.UNKNOWN_USER, Outcome(Verdict.UNKNOWN_USER)
             else:
                 outcome = self._let_in(user, scheme, browser, counted, remember)
-        self._note(verdict, user, scheme, source)
+        self._note(verdict, user, scheme, client_source(browser.address))
         return outcome
 
     def _welcome(self, address: str) -> User | None:
@@ -150,6 +192,7 @@ class Login:
         else:
             cookie = self._devices.enlist(user.id, browser.user_agent)
         now_s = int(self._clock.now_s())
+        self._users.note_login(user.id, now_s=now_s)
         ticket = Ticket(
             user=user.username,
             scheme=scheme.path,
@@ -160,20 +203,32 @@ class Login:
             ticket_id=new_id(),
             series=user.ticket_series,
         )
-        return Outcome(Verdict.ACCEPTED, ticket=ticket, device_cookie=cookie)
+        return Outcome(Verdict.ACCEPTED, granted=Granted(ticket, cookie))
 
-    def logout(self, browser: Browser) -> None:
-        """browser -> None; every good ticket it showed ends everywhere within 5 s
+    def logout(self, browser: Browser, *, everywhere: bool = False) -> None:
+        """browser -> None; every good ticket it showed ends within 5 s, on every node
 
+        :param everywhere: and so does every other ticket of its users
         :raises StoreError: it could not be written, so the tickets are still good
         """
         self._require_revocations()
         self._revocations.revoke(*(ticket.ticket_id for ticket in browser.tickets))
+        if everywhere:
+            self._end_tickets({ticket.user: ticket.series for ticket in browser.tickets})
         for ticket in browser.tickets:
             audit.record(
                 "logout", result="success", user=ticket.user, scheme=ticket.scheme,
-                source=client_source(browser.address),
+                source=client_source(browser.address), reason="everywhere" if everywhere else "",
             )  # fmt: skip
+
+    def _end_tickets(self, series: dict[str, str]) -> None:
+        """user name -> series that a good ticket showed; a newer series was ended by others"""
+        for username, one in series.items():
+            user = self._users.find(names.key(username))
+            if user is not None and user.ticket_series == one:
+                self._users.end_tickets(
+                    user.id, ticket_series=new_id(), revoke_for_s=self._revoke_for_s
+                )
 
     def _require_revocations(self) -> None:
         """Without them no ticket is known to be good, so none that the browser showed could end."""

@@ -20,6 +20,7 @@ from factored.interfaces import (
     Stores,
 )
 from factored.mail import DEBUG, Postman
+from factored.old_keys import LDAP
 from factored.services.outbox import BackgroundOutbox
 from factored.settings import KEYS, Settings, parse
 
@@ -149,6 +150,9 @@ def notices(settings: Settings) -> list[str]:
             f"auth_tkt.path = {settings.cookie_path}: must cover the place of base_auth_url too, "
             "or nobody can sign out"
         )
+    includes = settings.pyramid.get("pyramid.includes", "")
+    for package in sorted(set(includes.split()) - set(plugins.add_ons(includes))):
+        found.append(f"pyramid.includes: {package} is not installed; factored does not need it")
     if not settings.cookie_secure:
         found.append("auth_tkt.secure = false: fit for a trial, not for a site on the net")
     return found
@@ -188,21 +192,17 @@ def missing_parts(given: Mapping[str, str]) -> list[str]:
     """ini strings -> problems: a finder or store that nobody offers, add-ons not installed"""
     problems: list[str] = []
     body = given.get("email_auth.body", given.get("em.body", ""))
-    if "Email" in as_lines(given.get("supported_auth_schemes", "")):
-        if "{url}" in body:
-            problems.append(
-                "email_auth.body: {url} comes with a later release; {code} is there today"
-            )
-        elif body.strip() and "{code}" not in body:
-            problems.append("email_auth.body: has no {code}, so its mails would hold none")
+    mails_codes = "Email" in as_lines(given.get("supported_auth_schemes", ""))
+    if mails_codes and body.strip() and "{code}" not in body:
+        problems.append("email_auth.body: has no {code}, so its mails would hold none")
     for key, group in (("autouserfinder", FINDERS), ("store", STORES)):
         name = given.get(key, "").strip()
-        if name and name != "LDAP Users":  # settings has a sentence for that one
+        if name and name != LDAP:  # settings has a sentence for that one
             try:
                 _factory(key, group, name)
             except ConfigurationError as error:
                 problems += error.problems
-    for package in given.get("pyramid.includes", "").split():
+    for package in plugins.add_ons(given.get("pyramid.includes", "")):
         if not plugins.importable(package):
             problems.append(f"pyramid.includes: {package!r} is not installed")
     return problems

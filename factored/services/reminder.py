@@ -40,7 +40,7 @@ class Reminder:
         self._outbox = outbox
         self._clock = clock
         self._sender = sender
-        self._subject = subject
+        self._subject = " ".join(subject.split())
         self._body = body
         self._appname = appname
 

@@ -19,7 +19,7 @@ from factored.interfaces import (
     User,
 )
 from factored.keys import THROTTLE, KeyRing
-from factored.store.attempts import bucket_owner
+from factored.store.attempts import bucket_owner, refusal
 
 DAY_S = 86400
 MONTH_S = 30 * DAY_S
@@ -38,6 +38,9 @@ SEND_UNKNOWN = (Limit(3, 600), Limit(10, DAY_S))
 SEND_SOURCE = (Limit(30, 3600),)
 SEND_DEVICE = (Limit(3, 600), Limit(20, DAY_S))
 
+MAIL = "mail"
+"""The budget of mails asked for."""
+
 SHARED_BUCKETS = 65536
 """Names without an account, and sources, share these: made-up names cannot fill the store."""
 
@@ -49,6 +52,18 @@ class Counted:
     attempt: Attempt
     device: Device | None
     clear_on_success: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One budget of an account: what unknown devices used of each limit, and how long it is full.
+
+    ``locked_s`` is 0 while there is room.
+    """
+
+    budget: str
+    used: tuple[tuple[Limit, int], ...]
+    locked_s: int
 
 
 class Throttle:
@@ -100,17 +115,43 @@ class Throttle:
 
         :raises StoreError: the store did not answer; nothing may be sent
         """
+        device = self._trusted(device)
         if device is not None:
             charges: tuple[Charge, ...] = (
-                Charge(self.device_buckets("mail", device)[0], SEND_DEVICE),
+                Charge(self.device_buckets(MAIL, device)[0], SEND_DEVICE),
             )
         else:
             charges = (
-                Charge(self.account_bucket("mail", username_key, user), SEND_UNKNOWN),
-                Charge(f"s{self._shared(f'source {source}')}:mail", SEND_SOURCE),
+                Charge(self.account_bucket(MAIL, username_key, user), SEND_UNKNOWN),
+                Charge(f"s{self._shared(f'source {source}')}:{MAIL}", SEND_SOURCE),
             )
         counted = self._attempts.count(charges, now_s=int(self._clock.now_s()))
         return counted if isinstance(counted, Refusal) else None
+
+    def unguessed(self, device: Device | None) -> Counted:
+        """a known device, or None -> Counted, where a mailed link is pressed: nothing is counted
+
+        Nobody guesses a link, so it opens where no guess is left (PROMISES 7 and 9).
+        """
+        device = self._trusted(device)
+        runs = () if device is None else (self.device_buckets("", device)[1],)
+        return Counted(Attempt(""), device, runs)
+
+    def standing(self, user: User, budget: str) -> Standing:
+        """user, a scheme's budget or MAIL -> how much of it unknown devices have used up
+
+        :raises StoreError: the store did not answer
+        """
+        now_s = int(self._clock.now_s())
+        bucket = self.account_bucket(budget, user.username_key, user)
+        charge = Charge(bucket, SEND_UNKNOWN if budget == MAIL else ACCOUNT)
+        stamps = self._attempts.stamps([bucket], now_s=now_s)
+        used = [
+            (limit, sum(at > now_s - limit.window_s for at in stamps.get(bucket, ())))
+            for limit in charge.limits
+        ]
+        full = refusal([charge], stamps, now_s)
+        return Standing(budget, tuple(used), full.retry_after_s if full else 0)
 
     def forgive(self, counted: Counted) -> None:
         """what succeeded -> None; takes back its own count and resets no other"""
@@ -130,6 +171,14 @@ class Throttle:
         """budget, device -> its bucket for that budget, and the one for its run of failures"""
         owner = f"{bucket_owner(device.user_id)}d{device.id}"
         return f"{owner}:{budget}", f"{owner}:run"
+
+    def _trusted(self, device: Device | None) -> Device | None:
+        """a known device -> it, or None: there is none, or too many failures made it a stranger"""
+        if device is None:
+            return None
+        run = self.device_buckets("", device)[1]
+        failures = self._attempts.stamps([run], now_s=int(self._clock.now_s())).get(run, [])
+        return device if len(failures) < DEVICE_RUN[0].count else None
 
     def _shared(self, what: str) -> int:
         return self._keys.bucket(THROTTLE, what, SHARED_BUCKETS)

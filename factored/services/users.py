@@ -1,4 +1,4 @@
-"""What an operator does with users: add, remove, look up, unlock."""
+"""What an operator does with users: add, remove, look up, unlock, reset, disable."""
 
 from __future__ import annotations
 
@@ -8,21 +8,37 @@ from factored import codes, names
 from factored.interfaces import (
     Authenticator,
     Clock,
+    DecryptionError,
     FactoredError,
     LinkKind,
     LinkStore,
     User,
     UserStore,
 )
-from factored.keys import LINK, KeyRing
+from factored.keys import KeyRing
 from factored.services import audit
 from factored.services.enrolment import STEP_S, WINDOW, Enrolment, TotpCredential
+from factored.services.links import new_link
 
 UNLOCK_FOR_S = 86400
+RESET_FOR_S = 86400
+"""How long the link of a reset lives (PROMISES 9)."""
 
 
 class NoSuchUser(FactoredError):
     """No user has this name, in any spelling."""
+
+
+class Disabled(FactoredError):
+    """The user is disabled, and what was asked for would be of no use to him."""
+
+
+@dataclass(frozen=True)
+class Reencrypted:
+    """How many secrets were encrypted anew, and whose no key could read."""
+
+    count: int
+    unreadable: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,16 +129,69 @@ class Users:
         Source: PROMISES 7.
         """
         user = self.find(name)
-        now_s = int(self._clock.now_s())
         # A step within the window may have been used rightly, and must not come back.
-        self._users.lower_steps(user.id, now_s // STEP_S, window=WINDOW)
-        token = codes.new_link_token()
-        self._links.add(
-            LinkKind.UNLOCK,
-            user.id,
-            self._keys.mac(LINK, token),
-            now_s=now_s,
-            ends_at=now_s + UNLOCK_FOR_S,
-        )
+        self._users.lower_steps(user.id, int(self._clock.now_s()) // STEP_S, window=WINDOW)
+        token = self._link(LinkKind.UNLOCK, user, UNLOCK_FOR_S)
         audit.record("unlock", result="success", user=user.username, reason="link made")
         return user, token
+
+    def reset(self, name: str) -> tuple[User, str]:
+        """name -> (user, token of a one-time enrolment link); his tickets end within 5 s
+
+        What he holds works until a code of the new secret was shown.
+
+        :raises NoSuchUser: nobody has it
+        :raises Disabled: he could not enrol
+        Source: PROMISES 9 and 12.
+        """
+        user = self.find(name)
+        if user.disabled_at is not None:
+            raise Disabled(f"{user.username} is disabled; `factored user enable` comes first")
+        token = self._link(LinkKind.ENROL, user, RESET_FOR_S)
+        self._users.end_tickets(
+            user.id, ticket_series=codes.new_id(), revoke_for_s=self._revoke_for_s
+        )
+        audit.record("reset", result="success", user=user.username, reason="link made")
+        return user, token
+
+    def disable(self, name: str) -> User:
+        """name -> the user, who cannot log in any more; his tickets end within 5 s
+
+        :raises NoSuchUser: nobody has it
+        """
+        return self._set_disabled(name, int(self._clock.now_s()), "disabling")
+
+    def enable(self, name: str) -> User:
+        """name -> the user, who can log in again
+
+        :raises NoSuchUser: nobody has it
+        """
+        return self._set_disabled(name, None, "enabling")
+
+    def _set_disabled(self, name: str, at: int | None, event: str) -> User:
+        user = self.find(name)
+        if (user.disabled_at is None) != (at is None):
+            self._users.set_disabled(
+                user.id, at, ticket_series=codes.new_id(), revoke_for_s=self._revoke_for_s
+            )
+            audit.record(event, result="success", user=user.username)
+        return user
+
+    def reencrypt(self) -> Reencrypted:
+        """-> Reencrypted; every stored secret is under the newest key from then on
+
+        Safe while the site runs, and to run again.
+        """
+        done, unreadable = 0, []
+        for user in self._users.each():
+            for held in user.authenticators:
+                try:
+                    new = self._enrolment.resealed(held)
+                except DecryptionError:
+                    unreadable.append(user.username)
+                    continue
+                done += self._users.replace_secret(held.id, held.secret, new)
+        return Reencrypted(done, tuple(unreadable))
+
+    def _link(self, kind: LinkKind, user: User, for_s: int) -> str:
+        return new_link(self._links, self._keys, self._clock, kind, user.id, for_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from factored.interfaces import Challenge
 from factored.store.database import Database, row_count
@@ -40,6 +40,8 @@ class SqlChallengeStore:
                     tries=0,
                     created_at=challenge.created_at,
                     ends_at=challenge.ends_at,
+                    link_hash=challenge.link_hash,
+                    return_to=challenge.return_to,
                 )
             )
 
@@ -51,19 +53,18 @@ class SqlChallengeStore:
                 .order_by(ChallengeRow.created_at.desc())
                 .limit(1)
             ).first()
-            if (
-                row is None
-                or row.used_at is not None
-                or row.tries >= MAX_TRIES
-                or row.ends_at <= now_s
-            ):
-                return None
-            return Challenge(
-                row.id, row.scheme, row.user_id, row.username_key, row.address, row.browser_hash,
-                row.code_hash, row.created_at, row.ends_at,
-            )  # fmt: skip
+            return _if_live(row, now_s)
 
-    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
+    def linked(self, link_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        with self._database.reading() as session:
+            row = session.scalars(
+                select(ChallengeRow).where(
+                    ChallengeRow.link_hash.in_(link_hashes), ChallengeRow.scheme == scheme
+                )
+            ).first()
+            return _if_live(row, now_s)
+
+    def answer(self, challenge_id: str, hashes: Sequence[str], *, now_s: int) -> bool:
         live = (
             ChallengeRow.id == challenge_id,
             ChallengeRow.used_at.is_(None),
@@ -79,7 +80,10 @@ class SqlChallengeStore:
                 return False
             used = session.execute(
                 update(ChallengeRow)
-                .where(*live, ChallengeRow.code_hash.in_(code_hashes))
+                .where(
+                    *live,
+                    or_(ChallengeRow.code_hash.in_(hashes), ChallengeRow.link_hash.in_(hashes)),
+                )
                 .values(used_at=now_s)
             )
             return row_count(used) == 1
@@ -89,3 +93,12 @@ class SqlChallengeStore:
             return row_count(
                 session.execute(delete(ChallengeRow).where(ChallengeRow.ends_at <= now_s))
             )
+
+
+def _if_live(row: ChallengeRow | None, now_s: int) -> Challenge | None:
+    if row is None or row.used_at is not None or row.tries >= MAX_TRIES or row.ends_at <= now_s:
+        return None
+    return Challenge(
+        row.id, row.scheme, row.user_id, row.username_key, row.address, row.browser_hash,
+        row.code_hash, row.created_at, row.ends_at, row.link_hash, row.return_to or "",
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from factored.codes import new_id
 from factored.interfaces import (
@@ -219,18 +220,47 @@ class MemoryUserStore:
                             last_step=step,
                         )
                         others = (old for old in user.authenticators if old.scheme != one.scheme)
-                        self._revocations.add([user.ticket_series], for_s=revoke_for_s)
-                        self._users[user.id] = replace(
-                            user, ticket_series=ticket_series, authenticators=(*others, new)
+                        return self._renew(
+                            user.id, ticket_series, revoke_for_s, authenticators=(*others, new)
                         )
-                        return True
             return False
+
+    def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
+        with self._lock:
+            return self._renew(user_id, ticket_series, revoke_for_s)
+
+    def set_disabled(
+        self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        with self._lock:
+            return self._renew(user_id, ticket_series, revoke_for_s, disabled_at=disabled_at)
+
+    def note_login(self, user_id: int, *, now_s: int) -> None:
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is not None:
+                self._users[user_id] = replace(user, last_login_at=now_s)
+
+    def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
+        replaced = self._change(
+            lambda one: one.id == authenticator_id and one.secret == old,
+            lambda one: replace(one, secret=new),
+        )
+        return replaced == 1
 
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         return self._change(
             lambda one: one.user_id == user_id and one.last_step > step + window,
             lambda one: replace(one, last_step=step),
         )
+
+    def _renew(self, user_id: int, ticket_series: str, revoke_for_s: int, **changed: Any) -> bool:
+        user = self._users.get(user_id)
+        if user is None:
+            return False
+        self._revocations.add([user.ticket_series], for_s=revoke_for_s)
+        self._users[user_id] = replace(user, ticket_series=ticket_series, **changed)
+        return True
 
     def _by_key(self, username_key: str) -> User | None:
         return next(
@@ -320,12 +350,19 @@ class MemoryChallengeStore:
             newest = max(found, key=lambda one: one.created_at, default=None)
             return newest if newest is not None and self._is_live(newest, now_s) else None
 
-    def answer(self, challenge_id: str, code_hashes: Sequence[str], *, now_s: int) -> bool:
+    def linked(self, link_hashes: Sequence[str], scheme: str, *, now_s: int) -> Challenge | None:
+        with self._lock:
+            for one in self._newest.values():
+                if one.link_hash in link_hashes and one.scheme == scheme:
+                    return one if self._is_live(one, now_s) else None
+            return None
+
+    def answer(self, challenge_id: str, hashes: Sequence[str], *, now_s: int) -> bool:
         with self._lock:
             for one in self._newest.values():
                 if one.id == challenge_id and self._is_live(one, now_s):
                     self._tries[one.id] += 1
-                    if one.code_hash in code_hashes:
+                    if one.code_hash in hashes or one.link_hash in hashes:
                         self._tries[one.id] = MAX_TRIES
                         return True
             return False

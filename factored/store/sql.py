@@ -149,10 +149,36 @@ class SqlUserStore:
                     AuthenticatorRow.id != held.id,
                 )
             )
-            user = session.get_one(UserRow, held.user_id)
-            _revoke(session, user.ticket_series, revoke_for_s)
-            user.ticket_series = ticket_series
+            _renew_series(session, held.user_id, ticket_series, revoke_for_s)
             return True
+
+    def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
+        with self._database.writing() as session:
+            return _renew_series(session, user_id, ticket_series, revoke_for_s) is not None
+
+    def set_disabled(
+        self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        with self._database.writing() as session:
+            user = _renew_series(session, user_id, ticket_series, revoke_for_s)
+            if user is not None:
+                user.disabled_at = disabled_at
+            return user is not None
+
+    def note_login(self, user_id: int, *, now_s: int) -> None:
+        with self._database.writing() as session:
+            session.execute(
+                update(UserRow).where(UserRow.id == user_id).values(last_login_at=now_s)
+            )
+
+    def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
+        with self._database.writing() as session:
+            replaced = session.execute(
+                update(AuthenticatorRow)
+                .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.secret == old)
+                .values(secret=new)
+            )
+            return row_count(replaced) == 1
 
     def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
         with self._database.writing() as session:
@@ -275,6 +301,17 @@ def _revoke(session: Session, value: str, for_s: int) -> None:
     session.execute(insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s))
 
 
+def _renew_series(
+    session: Session, user_id: int, ticket_series: str, revoke_for_s: int
+) -> UserRow | None:
+    """session that writes, user id, new series -> the user's row or None; the old one is revoked"""
+    user = session.get(UserRow, user_id, with_for_update=True)
+    if user is not None:
+        _revoke(session, user.ticket_series, revoke_for_s)
+        user.ticket_series = ticket_series
+    return user
+
+
 def _authenticator_row(held: Authenticator) -> AuthenticatorRow:
     return AuthenticatorRow(
         id=held.id,
@@ -318,4 +355,5 @@ def _user(row: UserRow, held: Sequence[AuthenticatorRow] | None = None) -> User:
         authenticators=tuple(
             _authenticator(one) for one in (row.authenticators if held is None else held)
         ),
+        last_login_at=row.last_login_at,
     )

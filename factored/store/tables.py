@@ -42,6 +42,7 @@ class UserRow(Base):
     ticket_series: Mapped[str] = mapped_column(ID)
     created_at: Mapped[int] = mapped_column(BigInteger)
     disabled_at: Mapped[int | None] = mapped_column(BigInteger)
+    last_login_at: Mapped[int | None] = mapped_column(BigInteger)
 
     authenticators: Mapped[list[AuthenticatorRow]] = relationship(
         order_by="AuthenticatorRow.created_at, AuthenticatorRow.id", viewonly=True
@@ -98,6 +99,9 @@ class ChallengeRow(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     ends_at: Mapped[int] = mapped_column(BigInteger, index=True)
     used_at: Mapped[int | None] = mapped_column(BigInteger)
+    # Of the link in the same mail, if there is one. Both may be missing: older nodes write none.
+    link_hash: Mapped[str | None] = mapped_column(String(64), index=True, unique=True)
+    return_to: Mapped[str | None] = mapped_column(Text)
 
 
 class LinkRow(Base):

@@ -13,13 +13,21 @@ from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored.interfaces import ConfigurationError, FactoredError, SendingFails, WsgiApp
+from factored import plugins
+from factored.interfaces import (
+    ConfigurationError,
+    FactoredError,
+    LinkScheme,
+    SendingFails,
+    WsgiApp,
+)
 from factored.web import security
 from factored.web.chooser import Chooser
 from factored.web.enrol import Enrol
 from factored.web.flow import Flow
 from factored.web.health import Health
 from factored.web.logout import Logout
+from factored.web.mailed_link import MailedLink
 from factored.web.security import Refused
 from factored.web.site import Site
 from factored.web.unlock import Unlock
@@ -52,7 +60,11 @@ def make_auth_app(site: Site) -> WsgiApp:
     _page(config, "unlock", "/unlock/{token}", Unlock(site).show, methods=FORM)
     _page(config, "enrol", "/enrol/{token}", Enrol(site).show, methods=FORM)
     for scheme in site.schemes:
-        _page(config, f"scheme_{scheme.path}", f"/{scheme.path}", Flow(site, scheme).show, FORM)
+        name, path = f"scheme_{scheme.path}", f"/{scheme.path}"
+        _page(config, name, path, Flow(site, scheme).show, methods=FORM)
+        if isinstance(scheme, LinkScheme):
+            link = MailedLink(site, scheme)
+            _page(config, f"{name}_link", f"{path}/link/{{token}}", link.show, methods=FORM)
     config.add_static_view("authstatic", "factored.web:static", cache_max_age=STATIC_CACHE_S)
 
     config.add_exception_view(_refused(site), context=Refused)
@@ -63,7 +75,7 @@ def make_auth_app(site: Site) -> WsgiApp:
     config.commit()
 
     # Last, so that an add-on sees the app as it is and may override what it was made for.
-    for package in site.settings.pyramid.get("pyramid.includes", "").split():
+    for package in plugins.add_ons(site.settings.pyramid.get("pyramid.includes", "")):
         try:
             config.include(package)
         except (ImportError, PyramidConfigurationError) as error:

@@ -8,14 +8,13 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored import names
+from factored import durations, names
 from factored.converters import TRUE
-from factored.interfaces import Scheme, Verdict
+from factored.interfaces import Asker, Scheme, Verdict
 from factored.services.enrolment import SCHEME as TOTP
 from factored.services.login import Outcome
-from factored.web import texts
 from factored.web.security import Refused
-from factored.web.site import LocalRedirect, Site
+from factored.web.site import Site
 
 LOCKED = (
     "Too many attempts. Try again in {}, use a browser that you have signed in with before, or ask "
@@ -44,7 +43,8 @@ class Flow:
         try:
             name = names.check(request.form.get("username", ""))
         except names.BadName as error:
-            return self._username_form(request, status=400, error=str(error))
+            words = self._site.text("error.invalid_username", str(error))
+            return self._username_form(request, status=400, error=words)
         submit = request.form["submit"]
         if submit == "username":
             return (
@@ -61,7 +61,7 @@ class Flow:
     def _remind(self, request: Request, name: str) -> Response:
         """An enrolment link by mail, for those who have an address; one page for every name."""
         site = self._site
-        enrol_url = f"{site.settings.public_url}{site.link(request, '/enrol/', '')}"
+        enrol_url = site.mailed_link(request, "/enrol/")
         with site.turn:
             refused = site.reminder.send(name, site.browser(request), enrol_url)
         if refused is not None:
@@ -71,14 +71,18 @@ class Flow:
             request,
             "message",
             title="Look into your mailbox",
-            text="If there is an account of that name with an address, a link is on its way to it.",
+            text=site.text("error.code_reminder"),
             onward=(site.link(request, f"/{self._scheme.path}", site.way_back(request)), "Back"),
         )
 
     def _challenge(self, request: Request, name: str) -> Response:
         """The second form, once a code is on its way; the same for every name."""
-        with self._site.turn:
-            outcome = self._site.login.challenge(self._scheme, name, self._site.browser(request))
+        site, scheme = self._site, self._scheme
+        browser = site.browser(request)
+        link_url = site.mailed_link(request, f"/{scheme.path}/link/")
+        asker = Asker(name, browser.browser_id, link_url, site.way_back(request))
+        with site.turn:
+            outcome = site.login.challenge(scheme, asker, browser)
         if outcome.verdict is Verdict.LOCKED:
             return self._too_many(request, name, outcome, ASKED_TOO_OFTEN)
         return self._code_form(request, name)
@@ -91,18 +95,16 @@ class Flow:
                 name,
                 form.get("code", ""),
                 site.browser(request),
-                remember=_ticked(form),
+                remember=ticked(form),
             )
-        if outcome.ticket is not None and outcome.device_cookie is not None:
-            site.sign_in(request, outcome.ticket)
-            site.keep_device(request, outcome.device_cookie)
-            return LocalRedirect(site.way_back(request) or site.home(request))
+        if outcome.granted is not None:
+            return site.sign_in(request, outcome.granted, site.way_back(request))
         if outcome.verdict is Verdict.LOCKED:
             return self._too_many(request, name, outcome, LOCKED)
         return self._code_form(request, name, error=site.text(ERRORS.get(outcome.verdict, WRONG)))
 
     def _too_many(self, request: Request, name: str, outcome: Outcome, text: str) -> Response:
-        error = text.format(texts.wait(outcome.retry_after_s))
+        error = text.format(durations.wait(outcome.retry_after_s))
         response = self._code_form(request, name, status=429, error=error)
         response.headers["Retry-After"] = str(outcome.retry_after_s)
         return response
@@ -132,8 +134,8 @@ class Flow:
             username=name,
             code_label=site.text("code.label", scheme.code_label),
             code_desc=site.text("code.desc", scheme.code_desc),
-            remember=_ticked(request.form),
-            remember_period=texts.period(site.settings.auth_remember_timeout),
+            remember=ticked(request.form),
+            remember_period=durations.period(site.settings.auth_remember_timeout),
             button=site.text("button.authenticate"),
             sends=scheme.sends,
             digits=scheme.path == TOTP,
@@ -160,6 +162,6 @@ class Flow:
         }
 
 
-def _ticked(form: Mapping[str, str]) -> bool:
+def ticked(form: Mapping[str, str]) -> bool:
     """form -> whether "remember me" is ticked"""
     return form.get("remember", "").lower() in TRUE

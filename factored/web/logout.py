@@ -8,6 +8,9 @@ from pyramid.response import Response
 from factored.web.security import Refused
 from factored.web.site import LocalRedirect, Site
 
+HERE = "You are signed out of this site in this browser."
+EVERYWHERE = "You are signed out of this site in every browser, within a few seconds."
+
 
 class Logout:
     """The page at ``base_auth_url/logout``."""
@@ -16,7 +19,7 @@ class Logout:
         self._site = site
 
     def show(self, request: Request) -> Response:
-        """GET -> the question; POST with ``submit=logout`` -> signed out, and on to the referrer
+        """GET -> the question; POST ``logout`` or ``everywhere`` -> signed out, on to the referrer
 
         The known-device cookie stays: it lets nobody in.
         """
@@ -33,10 +36,11 @@ class Logout:
                 has_ticket=bool(site.browser(request).tickets),
                 home=way_back or site.home(request),
             )
-        if request.form["submit"] != "logout":
+        everywhere = request.form["submit"] == "everywhere"
+        if not everywhere and request.form["submit"] != "logout":
             raise Refused(400, "This page has no such button.")
         with site.turn:
-            site.login.logout(site.browser(request))
+            site.login.logout(site.browser(request), everywhere=everywhere)
         site.sign_out(request)
         if way_back:
             return LocalRedirect(way_back)
@@ -45,6 +49,6 @@ class Logout:
             request,
             "message",
             title="Signed out",
-            text="You are signed out of this site in this browser.",
+            text=EVERYWHERE if everywhere else HERE,
             onward=(site.auth_path(request), "Sign in again"),
         )

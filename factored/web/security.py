@@ -32,7 +32,16 @@ FIELDS = {
 }
 """Every field that a form of ours has, with the characters it may hold."""
 
-BUTTONS = ("username", "authenticate", "codereminder", "logout", "unlock", "show", "confirm")
+BUTTONS = (
+    "username",
+    "authenticate",
+    "codereminder",
+    "logout",
+    "everywhere",
+    "unlock",
+    "show",
+    "confirm",
+)
 """Every value of ``submit`` in a form of ours."""
 
 HEADERS = {

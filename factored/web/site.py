@@ -27,7 +27,7 @@ from factored.keys import BROWSER, CSRF, KeyRing
 from factored.services.devices import DeviceCookie
 from factored.services.enrol_links import EnrolLinks
 from factored.services.links import Links
-from factored.services.login import Browser, Login
+from factored.services.login import Browser, Granted, Login
 from factored.services.reminder import Reminder
 from factored.settings import Settings
 from factored.web.redirects import local_path
@@ -185,6 +185,14 @@ class Site:
         url = self.auth_path(request) + path
         return f"{url}?referrer={quote(way_back, safe='/')}" if way_back else url
 
+    def mailed_link(self, request: Request, path: str) -> str:
+        """path under base_auth_url -> URL for a mail, on this site whatever the request says
+
+        Empty without public_url: no link can be mailed.
+        """
+        public_url = self.settings.public_url
+        return f"{public_url}{self.auth_path(request)}{path}" if public_url else ""
+
     def set_cookie(
         self, request: Request, name: str, value: str, max_age_s: int | None = None
     ) -> None:
@@ -202,12 +210,12 @@ class Site:
         """a known device's cookie -> None; goes out with the answer"""
         self.set_cookie(request, DEVICE_COOKIE, cookie.value, cookie.max_age_s)
 
-    def sign_in(self, request: Request, ticket: Ticket) -> None:
-        """the ticket of a login -> None; goes out with the answer, and the browser gets a new id
+    def sign_in(self, request: Request, granted: Granted, way_back: str) -> Response:
+        """request, what a login gave -> on to the way back, with ticket and device cookie
 
-        The id that the login began with may have been planted; nothing hangs on it any more.
+        The browser gets a new id: the one that the login began with may have been planted.
         """
-        environ = request.environ
+        environ, ticket = request.environ, granted.ticket
         bound = self.settings.include_ip
         address = bound_address(environ.get("REMOTE_ADDR", "")) if bound else NO_ADDRESS
         lines = TicketCookie(self.settings).set_lines(
@@ -217,6 +225,8 @@ class Site:
         )
         request.add_response_callback(_adds(lines))
         self.new_browser_id(request)
+        self.keep_device(request, granted.device_cookie)
+        return LocalRedirect(way_back or self.home(request))
 
     def sign_out(self, request: Request) -> None:
         """request -> None; every variant of the ticket cookie is removed with the answer"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 TEXTS: Mapping[str, str] = {
@@ -18,22 +17,8 @@ TEXTS: Mapping[str, str] = {
     "error.wrong": "That code is not right. Look at the newest one and try again.",
     "error.expired": "No code is waited for any more. Ask for a new one.",
     "error.replayed": "That code was just used. Wait for the next one and try again.",
+    "error.invalid_username": "",
+    "error.code_reminder": (
+        "If there is an account of that name with an address, a link is on its way to it."
+    ),
 }
-
-UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-
-
-def period(seconds: int) -> str:
-    """seconds -> the same in words, exactly: ``1 day``, ``90 minutes``"""
-    length, unit = next(one for one in UNITS if seconds % one[0] == 0)
-    return _counted(seconds // length, unit)
-
-
-def wait(seconds: int) -> str:
-    """seconds -> about how long that is, rounded up: ``5 hours``"""
-    length, unit = next((one for one in UNITS if seconds >= one[0]), UNITS[-1])
-    return _counted(math.ceil(seconds / length), unit)
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

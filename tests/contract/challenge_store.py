@@ -110,6 +110,60 @@ class ChallengeStoreContract:
         assert self.answer(stores, code_hash) is False
         assert self.answer(stores) is True
 
+    @pytest.fixture
+    def mailed(self, stores: Any) -> Challenge:
+        """A challenge whose mail held a link too."""
+        made = challenge(link_hash="link of c", return_to="/page?\N{KEY}")
+        stores.challenges.add(made)
+        return made
+
+    def linked(self, stores: Any, *hashes: str, scheme: str = "em", later_s: int = 0) -> Any:
+        return stores.challenges.linked(hashes or ["link of c"], scheme, now_s=NOW_S + later_s)
+
+    def test_a_link_leads_to_its_challenge_under_any_key(
+        self, stores: Any, mailed: Challenge
+    ) -> None:
+        stores.challenges.add(challenge("other", browser_hash="another", link_hash="another"))
+        assert self.linked(stores, "under the new key", "link of c") == mailed
+        assert self.newest(stores) == mailed
+
+    @pytest.mark.parametrize("hashes", [["LINK OF C"], ["link of c "], ["code of c"], ["", "%"]])
+    def test_what_is_no_link_leads_nowhere(
+        self, stores: Any, mailed: Challenge, hashes: list[str]
+    ) -> None:
+        stores.challenges.add(challenge("without one", browser_hash="another"))
+        assert self.linked(stores, *hashes) is None
+        assert self.linked(stores, scheme="sm") is None
+        assert stores.challenges.linked([], "em", now_s=NOW_S) is None
+
+    @pytest.mark.parametrize(("later_s", "live"), [(119, True), (120, False), (121, False)])
+    def test_a_link_ends_when_its_time_is_over(
+        self, stores: Any, mailed: Challenge, later_s: int, live: bool
+    ) -> None:
+        assert (self.linked(stores, later_s=later_s) is not None) is live
+        assert self.answer(stores, "link of c", later_s=later_s) is live
+
+    @pytest.mark.parametrize("used", ["link of c", "code of c"])
+    def test_link_and_code_are_used_up_together(
+        self, stores: Any, mailed: Challenge, used: str
+    ) -> None:
+        assert self.answer(stores, used) is True
+        assert self.linked(stores) is None
+        assert self.answer(stores, "link of c", "code of c") is False
+
+    def test_a_newer_challenge_of_the_browser_ends_the_link(
+        self, stores: Any, mailed: Challenge
+    ) -> None:
+        stores.challenges.add(challenge("newer"))
+        assert self.linked(stores) is None
+
+    def test_of_many_presses_and_codes_at_once_one_is_taken(
+        self, stores: Any, mailed: Challenge
+    ) -> None:
+        used = ("link of c", "code of c")
+        answers = at_once(20, lambda number: self.answer(stores, used[number % 2]))
+        assert answers.count(True) == 1
+
     @pytest.mark.parametrize("wrong", [TRIES - 1, TRIES, TRIES + 1])
     def test_after_five_tries_no_code_is_taken(
         self, stores: Any, made: Challenge, wrong: int

@@ -57,6 +57,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "links.prune": lambda stores: stores.links.prune(now_s=NOW_S),
     "challenges.add": lambda stores: stores.challenges.add(challenge()),
     "challenges.newest": lambda stores: stores.challenges.newest(["b"], "em", now_s=NOW_S),
+    "challenges.linked": lambda stores: stores.challenges.linked(["l"], "em", now_s=NOW_S),
     "challenges.answer": lambda stores: stores.challenges.answer("c", ["code"], now_s=NOW_S),
     "challenges.prune": lambda stores: stores.challenges.prune(now_s=NOW_S),
     "attempts.count": lambda stores: stores.attempts.count(CHARGES, now_s=NOW_S),

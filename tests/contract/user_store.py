@@ -204,6 +204,73 @@ class UserStoreContract:
         assert stores.devices.find("bo" * 11, bo.id) is not None
         assert stores.links.find(["bo"], now_s=NOW_S) is not None
 
+    # -- tickets, disabling, logins, secrets ------------------------------------------------------
+
+    def test_ending_tickets_revokes_the_series_of_that_user_and_gives_a_new_one(
+        self, stores: Any
+    ) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        new = new_id()
+        assert stores.users.end_tickets(al.id, ticket_series=new, revoke_for_s=60) is True
+        assert stores.revocations.read(None)[1] == [al.ticket_series]
+        assert stores.users.get(al.id) == replace(al, ticket_series=new)
+        assert stores.users.get(bo.id) == bo
+
+    def test_disabling_and_enabling_end_the_tickets_and_change_nothing_else(
+        self, stores: Any
+    ) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        series = [new_id(), new_id()]
+        for number, at in enumerate((NOW_S, None)):
+            assert stores.users.set_disabled(
+                al.id, at, ticket_series=series[number], revoke_for_s=60
+            )
+            expected = replace(al, ticket_series=series[number], disabled_at=at)
+            assert stores.users.get(al.id) == expected
+        assert sorted(stores.revocations.read(None)[1]) == sorted([al.ticket_series, series[0]])
+        assert stores.users.get(bo.id) == bo
+
+    def test_nobody_has_no_tickets_to_end(self, stores: Any) -> None:
+        for nobody in (1, 99):
+            assert not stores.users.end_tickets(nobody, ticket_series="x", revoke_for_s=60)
+            assert not stores.users.set_disabled(nobody, 1, ticket_series="x", revoke_for_s=60)
+            stores.users.note_login(nobody, now_s=NOW_S)
+        assert stores.revocations.read(None)[1] == []
+
+    def test_of_many_that_end_tickets_at_once_every_series_but_the_last_is_revoked(
+        self, stores: Any
+    ) -> None:
+        al = add(stores, "al")
+        given = [new_id() for _ in range(8)]
+
+        def end(number: int) -> bool:
+            ended: bool = stores.users.end_tickets(
+                al.id, ticket_series=given[number], revoke_for_s=60
+            )
+            return ended
+
+        assert all(at_once(8, end))
+        last = stores.users.get(al.id).ticket_series
+        revoked = stores.revocations.read(None)[1]
+        assert sorted([*revoked, last]) == sorted([*given, al.ticket_series])
+
+    def test_the_last_login_is_kept(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        assert al.last_login_at is None
+        stores.users.note_login(al.id, now_s=NOW_S + 5)
+        assert stores.users.find("al") == replace(al, last_login_at=NOW_S + 5)
+        assert stores.users.find("bo") == bo
+
+    def test_a_secret_is_replaced_only_where_it_is_still_the_old_one(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        held = al.authenticators[0]
+        assert stores.users.replace_secret(held.id, "v1.another", "v1.new") is False
+        assert stores.users.replace_secret(new_id(), held.secret, "v1.new") is False
+        assert stores.users.replace_secret(held.id, held.secret, "v1.new") is True
+        assert stores.users.replace_secret(held.id, held.secret, "v1.newer") is False
+        assert stores.users.get(al.id).authenticators == (replace(held, secret="v1.new"),)
+        assert stores.users.get(bo.id) == bo
+
     def test_an_id_is_never_given_twice(self, stores: Any) -> None:
         seen = set()
         for _ in range(3):

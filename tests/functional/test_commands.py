@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socketserver
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,17 @@ import pytest
 from paste.deploy.loadwsgi import APP, loadcontext
 
 from factored import __version__
+from factored.codes import new_key
 from factored.scripts import inifile
 from factored.store import schema
-from tests.support import TICKET_SECRET, FixedClock, factored, settings_for, write_ini
+from tests.support import (
+    TICKET_SECRET,
+    FixedClock,
+    Site,
+    factored,
+    settings_for,
+    write_ini,
+)
 
 AL, BO = "--username=al@example.com", "--username=Bo"
 DONE, FAILED, USAGE, NO_SUCH_USER, EXISTS = range(5)
@@ -177,7 +187,7 @@ def test_what_cannot_be_a_name_is_not_added(made: str, run: Run, name: str) -> N
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["show", "remove", "unlock"])
+@pytest.mark.parametrize("verb", ["show", "remove", "unlock", "reset", "disable", "enable"])
 @pytest.mark.parametrize("name", ["nobody", "a!b", ""])
 def test_a_name_that_nobody_has_is_status_3(made: str, run: Run, verb: str, name: str) -> None:
     status, out, err = run("user", verb, made, f"--username={name}", "--json")
@@ -246,6 +256,59 @@ def test_unlocking_prints_a_link(
     assert told["url"] not in out
 
 
+def test_a_reset_prints_an_enrolment_link_and_leaves_the_secret(made: str, run: Run) -> None:
+    before = document(run("user", "show", made, AL, "--json", "--show-secret"))
+    told = document(run("user", "reset", made, AL, "--json"))
+    assert told["username"] == "al@example.com"
+    assert re.fullmatch(r"/auth/enrol/[\w-]{32}", told["url"])
+    assert document(run("user", "show", made, AL, "--json", "--show-secret")) == before
+    _, out, err = run("user", "reset", made, AL)
+    assert re.fullmatch(r"/auth/enrol/[\w-]{32}\n", out)
+    assert "Open tickets of al@example.com end within 5 seconds." in err
+
+
+def test_a_disabled_user_is_shown_as_such_until_enabled(made: str, run: Run) -> None:
+    assert document(run("user", "disable", made, AL, "--json")) == {"username": "al@example.com"}
+    since = document(run("user", "show", made, AL, "--json"))["disabled"]
+    assert since is not None
+    status, out, err = run("user", "reset", made, AL)
+    assert (status, out) == (FAILED, "")
+    assert "is disabled; `factored user enable` comes first" in err
+    assert "cannot log in any more" in run("user", "disable", made, AL)[2]
+    assert document(run("user", "show", made, AL, "--json"))["disabled"] == since
+    assert "can log in again" in run("user", "enable", made, AL)[2]
+    assert document(run("user", "show", made, AL, "--json"))["disabled"] is None
+    assert run("user", "reset", made, AL)[0] == DONE
+
+
+def test_what_strangers_used_up_is_shown(site: Site) -> None:
+    assert "last login: never" in site.command("user", "show", AL)
+    for number in range(3):
+        for _ in range(4):
+            site.attempt(site.wrong_code(), site.browser(f"198.51.100.{number}"))
+    shown = json.loads(site.command("user", "show", AL, "--json"))
+    totp, email, mail = shown["budgets"]
+    day, month = 86400, 30 * 86400
+    assert totp["limits"] == [
+        {"count": 10, "window_s": day, "used": 10},
+        {"count": 25, "window_s": month, "used": 10},
+    ]
+    until = datetime.fromisoformat(totp["locked_until"]).timestamp()
+    assert until == site.clock.now_s() + day
+    assert [one["used"] for one in email["limits"]] == [0, 0]
+    assert (email["locked_until"], mail["budget"], mail["locked_until"]) == (None, "mail", None)
+    text = site.command("user", "show", AL)
+    assert "totp:       10 of 10 in 1 day, 10 of 25 in 30 days; locked for new devices" in text
+    assert "mail:       0 of 3 in 10 minutes, 0 of 10 in 1 day\n" in text
+
+
+def test_the_last_login_is_shown(site: Site) -> None:
+    site.login()
+    shown = json.loads(site.command("user", "show", AL, "--json"))
+    assert shown["last_login"] == shown["authenticators"][0]["last_used"]
+    assert f"last login: {shown['last_login']}" in site.command("user", "show", AL)
+
+
 # -- the names of 1.x ------------------------------------------------------------------------------
 
 SHORT = {
@@ -305,6 +368,32 @@ def test_a_key_is_added_and_then_promoted(tmp_path: Path, run: Run, of: str) -> 
     assert keys() == [second, first]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert run("user", "show", ini, AL, "--show-secret")[0] == DONE
+
+
+def test_after_reencrypting_the_oldest_key_may_go(made: str, run: Run, tmp_path: Path) -> None:
+    key_file = tmp_path / "factored.key"
+    secret = document(run("user", "add", made, BO, "--json"))["secret"]
+    for verb in ("add", "promote"):
+        assert run("keys", verb, made)[0] == DONE
+    done = document(run("keys", "reencrypt", made, "--json"))
+    assert done == {"reencrypted": 2, "unreadable": []}
+    key_file.write_text(key_file.read_text().splitlines()[0] + "\n")
+    shown = document(run("user", "show", made, BO, "--json", "--show-secret"))
+    assert shown["secret"] == secret
+    assert "secrets under the newest key: 2" in run("keys", "reencrypt", made)[2]
+
+
+def test_what_no_key_can_read_is_named_and_left(made: str, run: Run, tmp_path: Path) -> None:
+    key_file = tmp_path / "factored.key"
+    old = key_file.read_text()
+    key_file.write_text(new_key() + "\n")
+    assert run("user", "add", made, BO)[0] == DONE
+    status, out, err = run("keys", "reencrypt", made, "--json")
+    assert status == FAILED
+    assert json.loads(out) == {"reencrypted": 1, "unreadable": ["al@example.com"]}
+    assert "al@example.com: the secret cannot be read" in err
+    key_file.write_text(key_file.read_text() + old)
+    assert run("keys", "reencrypt", made)[0] == DONE
 
 
 def test_a_secret_that_stands_in_the_ini_is_not_rotated_for_one(made: str, run: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -316,25 +315,7 @@ def test_who_is_signed_in_sees_the_form_and_who_he_is(site: Site) -> None:
     assert "username" in page.form.fields
 
 
-# -- texts, and the chooser ------------------------------------------------------------------------
-
-
-def test_the_operators_words_replace_ours(make_site: Callable[..., Site]) -> None:
-    words = {
-        "title": "T1", "legend": "L1", "username.label": "U1", "username.desc": "D1",
-        "button.username": "B1", "code.label": "C1", "code.desc": "D2",
-        "button.authenticate": "B2", "error.wrong": "<wrong>",
-    }  # fmt: skip
-    given: dict[str, Any] = {f"formtext.{key}": text for key, text in words.items()}
-    site = make_site(appname="My site", hide_banner="true", **given)
-    first = site.web.get("/auth/ga").text
-    second = site.attempt(site.wrong_code()).text
-    for text, page in (("T1", first), ("L1", first), ("U1", first), ("D1", first), ("B1", first),
-                       ("T1", second), ("C1", second), ("D2", second), ("B2", second)):  # fmt: skip
-        assert f">{text}<" in page
-    assert "&lt;wrong&gt;" in second
-    assert "T1 - My site</title>" in first
-    assert "Protected by factored" not in first
+# -- the chooser -----------------------------------------------------------------------------------
 
 
 def test_two_schemes_are_offered_and_either_lets_in(

@@ -153,10 +153,60 @@ def test_every_variant_of_the_cookie_is_removed(
 
 def test_removing_a_user_ends_the_tickets_of_that_user(site: Site, signed_in: Browser) -> None:
     site.command("user", "remove", f"--username={NAME}")
-    restarted = Browser(site.web.app)
-    gate = getattr(restarted.app, "app", restarted.app)
-    gate._revocations.read()
+    site.read_revocations()
     assert signed_in.get("/").status_int == 302
+
+
+def test_signing_out_everywhere_ends_all_tickets_of_that_user_and_nobody_elses(
+    site: Site, signed_in: Browser
+) -> None:
+    elsewhere, somebody = site.browser("198.51.100.1"), site.browser()
+    site.clock.advance(30)
+    site.login(elsewhere)
+    somebody.cookie(site.ticket("bo"))
+    done = sign_out(signed_in, submit="everywhere")
+    assert "in every browser" in done.text
+    site.read_revocations()
+    for web, status in ((signed_in, 302), (elsewhere, 302), (somebody, 200)):
+        assert web.get("/").status_int == status
+    site.clock.advance(30)
+    site.login(elsewhere)
+    assert elsewhere.get("/").status_int == 200
+
+
+def test_without_a_good_ticket_nothing_ends_everywhere(site: Site, signed_in: Browser) -> None:
+    old = signed_in.cookies["auth_tkt"]
+    stranger = site.browser()
+    token = token_of(stranger.get("/auth/ga"))
+    browser = f"factored_browser={stranger.cookies['factored_browser']}"
+    header = f"{browser}; auth_tkt={'f' * 128 + old[128:]}"
+    form = {"csrf_token": token, "submit": "everywhere"}
+    assert site.browser(HTTP_COOKIE=header).post("/auth/logout", form).status_int == 200
+    site.read_revocations()
+    assert signed_in.get("/").status_int == 200
+
+
+@pytest.mark.parametrize(
+    ("verb", "ends"), [("disable", True), ("reset", True), ("unlock", False), ("show", False)]
+)
+def test_disabling_and_resetting_end_the_tickets_of_that_user(
+    site: Site, signed_in: Browser, verb: str, ends: bool
+) -> None:
+    somebody = site.browser().cookie(site.ticket("bo"))
+    site.command("user", verb, f"--username={NAME}")
+    site.read_revocations()
+    assert signed_in.get("/").status_int == (302 if ends else 200)
+    assert somebody.get("/").status_int == 200
+
+
+def test_a_disabled_user_cannot_log_in_and_reads_what_everybody_reads(site: Site) -> None:
+    site.command("user", "disable", f"--username={NAME}")
+    refused = site.attempt(site.code())
+    assert refused.status_int == 200
+    assert "That code is not right." in refused.text
+    site.command("user", "enable", f"--username={NAME}")
+    site.login()
+    assert site.web.get("/").status_int == 200
 
 
 def test_forged_tickets_in_front_do_not_save_a_good_one(site: Site, signed_in: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,3 +65,40 @@ def test_no_value_can_forge_a_line_or_another_fact(
     assert {key: json.loads(text) for key, text in pairs} == {
         key: fact for key, fact in facts.items() if fact
     }
+
+
+def formatted(record: logging.LogRecord) -> dict[str, str]:
+    """a record -> the one line that is made of it, read back"""
+    line = audit.JsonLines().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    read: dict[str, str] = json.loads(line)
+    return read
+
+
+def test_an_event_as_json_has_its_facts_as_members(caplog: pytest.LogCaptureFixture) -> None:
+    forged = 'x"}\n{"event": "login"\u2028'
+    event = recorded(caplog, "login", user=forged, source="192.0.2.1", reason="wrong")
+    event.created = 1_800_000_000.5
+    assert formatted(event) == {
+        "time": "2027-01-15T08:00:00.500+00:00",
+        "level": "INFO",
+        "logger": "factored.audit",
+        "event": "login",
+        "user": forged,
+        "source": "192.0.2.1",
+        "result": "failure",
+        "reason": "wrong",
+    }
+
+
+def test_another_record_as_json_has_its_message_and_its_traceback_on_one_line() -> None:
+    try:
+        raise ZeroDivisionError("a\nb")
+    except ZeroDivisionError:
+        error = sys.exc_info()
+    record = logging.LogRecord("factored.app", logging.ERROR, "f", 1, "%s!", ("No\nway",), error)
+    read = formatted(record)
+    assert read["message"] == "No\nway!"
+    assert "ZeroDivisionError: a\nb" in read["exception"]
+    assert set(read) == {"time", "level", "logger", "message", "exception"}

@@ -173,6 +173,26 @@ def test_any_script_arrives_and_html_in_a_text_is_text(serve: Start) -> None:
     assert "<p>Код: ABCD-EFGH &amp; &lt;b&gt;日本&lt;/b&gt;</p><p>Bye</p>" in html
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (
+            "Press at https://a.test/x_-.",
+            'Press at <a href="https://a.test/x_-">https://a.test/x_-</a>.',
+        ),
+        ("http://a.test/", '<a href="http://a.test/">http://a.test/</a>'),
+        ('"https://a.test/x"', '&quot;<a href="https://a.test/x">https://a.test/x</a>&quot;'),
+        ("(https://a.test/<b>)", '(<a href="https://a.test/">https://a.test/</a>&lt;b&gt;)'),
+        ("javascript:alert(1) ftp://a.test", "javascript:alert(1) ftp://a.test"),
+    ],
+)
+def test_an_address_in_the_text_can_be_pressed(serve: Start, text: str, html: str) -> None:
+    box = serve()
+    postman(box).send(replace(CODE, text=f"{text}\n"))
+    ((_, _, message),) = box.taken
+    assert f"<p>{html}</p>" in message.get_payload(1).get_payload(decode=True).decode()
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("where", ["subject", "to"])
 def test_no_header_can_be_added_by_a_line_end(serve: Start, where: str, end: str) -> None:

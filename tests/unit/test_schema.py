@@ -95,6 +95,36 @@ def test_an_upgrade_that_was_cut_off_goes_on_where_it_stopped(
     assert differences(database) == []
 
 
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ["DROP INDEX ix_factored_challenges_link_hash"],
+        [
+            "DROP INDEX ix_factored_challenges_link_hash",
+            "ALTER TABLE factored_challenges DROP COLUMN return_to",
+        ],
+        [
+            "DROP INDEX ix_factored_challenges_link_hash",
+            "ALTER TABLE factored_challenges DROP COLUMN return_to",
+            "ALTER TABLE factored_challenges DROP COLUMN link_hash",
+            "ALTER TABLE factored_users DROP COLUMN last_login_at",
+        ],
+    ],
+)
+def test_columns_that_a_cut_off_run_has_made_already_are_kept(
+    database: Database, missing: list[str]
+) -> None:
+    schema.upgrade(database)
+    with database.writing() as session:
+        for statement in missing:
+            session.execute(sa.text(statement))
+        session.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0002'"))
+    assert differences(database) != []
+    schema.upgrade(database)
+    assert schema.revision(database) == schema.HEAD
+    assert differences(database) == []
+
+
 def test_missing_lock_rows_are_made_up_for(database: Database) -> None:
     schema.upgrade(database)
     with database.writing() as session:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from factored.converters import as_bool, whole_number
 from factored.interfaces import ConfigurationError
-from factored.settings import FORMTEXTS, KEYS, WITHOUT_MEANING, Settings, convert_all, parse
+from factored.old_keys import WITHOUT_MEANING
+from factored.settings import FORMTEXTS, KEYS, Settings, convert_all, parse
+from factored.settings import OLD_NAMES as OLD_NAMES_OF_THE_CODE
 from tests.support import TICKET_SECRET, settings_for
 
 SECRET_2 = "b-ticket-secret-for-tests-0123456789abcdef"
@@ -71,6 +73,7 @@ OLD_NAMES = [
     ("allowcodereminder.subject", "allowgooglecodereminder.subject", "One", "Two"),
     ("allowcodereminder.sender", "allowgooglecodereminder.sender", "a@b.test", "b@b.test"),
     ("allowcodereminder.body", "allowgooglecodereminder.body", "a {code}", "b {code}"),
+    ("formtext.error.invalid_code", "formtext.error.wrong", "No", "Wrong"),
 ]
 
 
@@ -129,9 +132,7 @@ def test_an_empty_value_is_as_if_the_line_was_not_there(
 def test_the_tables_of_this_test_and_of_the_code_name_the_same_keys() -> None:
     files = {"key_file", "auth_tkt.secret_file"}
     assert {row[0] for row in CONVERTED} | files == set(KEYS)
-    assert {row[:2] for row in OLD_NAMES} == {
-        (old, name) for name, key in KEYS.items() for old in key.old_names
-    }
+    assert dict(row[:2] for row in OLD_NAMES) == OLD_NAMES_OF_THE_CODE
 
 
 @pytest.mark.parametrize(("old", "name", "text", "other"), OLD_NAMES)
@@ -242,15 +243,18 @@ def test_a_finder_needs_its_keys(site: dict[str, str], finder: str, keys: list[s
 def test_what_is_not_in_this_release_is_said_to_be_so(site: dict[str, str]) -> None:
     (problem,) = problems_of({**site, "autouserfinder": "LDAP Users"})
     assert problem == "autouserfinder: 'LDAP Users' is not in this release"
+    its_own = {f"autouserfinder.{rest}": PASSWORD for rest in ("conn_string", "bind_pw")}
+    assert problems_of({**site, **its_own, "autouserfinder": "LDAP Users"}) == (problem,)
+    assert len(problems_of({**site, **its_own})) == 2
     for name in ("sms.provider", "sms.auth_window"):
         assert f"{name}: SMS is not in this release" in problems_of({**site, name: "1"})[0]
 
 
-@pytest.mark.parametrize("name", ["em.salt", "em.url_remember", "db_factory_name", "configure_db",
-                                  "db_session_id"])  # fmt: skip
+@pytest.mark.parametrize("name", WITHOUT_MEANING)
 def test_a_key_without_meaning_gets_a_warning_with_one_sentence(
     site: dict[str, str], name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    site["auth_timeout"] = "7200"
     assert parse({**site, name: PASSWORD}) == parse(site)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
@@ -258,9 +262,20 @@ def test_a_key_without_meaning_gets_a_warning_with_one_sentence(
 
 
 def test_every_text_of_a_form_can_be_replaced(site: dict[str, str]) -> None:
-    texts = {name: f"my {name}" for name in (*FORMTEXTS, "error.wrong", "error.code.invalid")}
+    texts = {name: f"my {name}" for name in FORMTEXTS}
     found = parse({**site, **{f"formtext.{name}": text for name, text in texts.items()}})
     assert found.formtext == texts
+
+
+def test_an_error_that_no_page_has_is_taken_with_a_warning(
+    site: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert parse({**site, "formtext.error.invalid_username_code": PASSWORD}) == parse(site)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "formtext.error.invalid_username_code is shown nowhere: no page has that error"
+    )
 
 
 def test_keys_of_libraries_are_passed_on_whole(site: dict[str, str]) -> None:

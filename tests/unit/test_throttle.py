@@ -259,6 +259,37 @@ def test_a_device_that_is_void_and_just_full_counts_as_unknown_too(door: Door) -
     assert outcome.device is None
 
 
+def test_a_void_device_has_the_mails_of_a_stranger(door: Door) -> None:
+    while sent_to_one_account(door, 0):
+        pass
+    assert sent_by_a_known_device(door, 0)
+    fail_in_a_row(door, 10)
+    while sent_to_one_account(door, 0):
+        pass
+    assert not sent_by_a_known_device(door, 0)
+
+
+@pytest.mark.parametrize(("failures", "known"), [(9, True), (10, False), (11, False)])
+def test_what_needs_no_guess_ends_the_run_of_a_device_and_makes_no_void_one_good(
+    door: Door, failures: int, known: bool
+) -> None:
+    fail_in_a_row(door, failures)
+    counted = door.throttle.unguessed(LAPTOP)
+    assert counted.device == (LAPTOP if known else None)
+    door.throttle.forgive(counted)
+    assert fail_in_a_row(door, 1) == [LAPTOP if known else None]
+    assert door.throttle.unguessed(None).device is None
+
+
+def test_what_needs_no_guess_gives_no_guess_back(door: Door) -> None:
+    assert [let(door.attempt(device=LAPTOP)) for _ in range(6)] == [True] * 5 + [False]
+    while let(door.stranger()):
+        pass
+    for device in (LAPTOP, None):
+        door.throttle.forgive(door.throttle.unguessed(device))
+        assert not let(door.attempt(device=device))
+
+
 def test_a_success_ends_the_run_and_gives_back_nothing_else(door: Door) -> None:
     fail_in_a_row(door, 9)
     door.clock.advance(61)

@@ -86,7 +86,9 @@ def nothing_secret_is_logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logger.removeHandler(handler)
     logger.setLevel(level)
     for line in lines:
-        assert not any(value in line for value in made), line
+        found = {value for value in made if value in line}
+        # The id of a row says nothing, and an operator needs it.
+        assert found <= set(re.findall(r"authenticator ([\w-]{22})(?![\w-])", line)), line
         assert not SHORT_CODES.search(line), line
 
 

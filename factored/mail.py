@@ -78,7 +78,10 @@ class Postman:
         """-> None if the mail server takes us; raises what :meth:`send` raises"""
         if not self._prints:
             with self._connected() as connection:
-                connection.noop()
+                connection.ehlo_or_helo_if_needed()
+                code, answer = connection.mail(self._sender)
+                if code != 250:
+                    raise smtplib.SMTPSenderRefused(code, answer, self._sender)
 
     def send(self, mail: Mail) -> None:
         """mail -> None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +15,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import pyotp
+import sqlalchemy as sa
 from webtest import TestApp, TestResponse
 
 from factored import app as composition
@@ -251,6 +255,35 @@ def at_once(times: int, call: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(times) as threads:
         return list(threads.map(wait_and_call, range(times)))
+
+
+def eventually(what: Callable[[], T], *, within_s: float = 10) -> T:
+    """function -> the first true thing it returns; fails when the time is over"""
+    end = time.monotonic() + within_s
+    while not (value := what()):
+        assert time.monotonic() < end, f"not within {within_s} s: {what}"
+        time.sleep(0.005)
+    return value
+
+
+def run_sql(path: Path, *statements: str) -> None:
+    """SQLite file, statements -> None; the file is made if it is not there"""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def make_people(url: str, *emails: str | None) -> None:
+    """database, addresses -> None; the table that a finder looks into, ``people``, is there"""
+    people = sa.Table(
+        "people", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("email", sa.String(100)), mysql_charset="utf8mb4",
+    )  # fmt: skip
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        people.create(connection)
+        for email in emails:
+            connection.execute(people.insert().values(email=email))
 
 
 def token_of(response: TestResponse) -> str:

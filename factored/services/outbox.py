@@ -7,6 +7,7 @@ import os
 import queue
 import smtplib
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from factored.interfaces import Clock, Mail, SendingFails
@@ -18,8 +19,21 @@ WAITING = 100
 
 RETRY_S = 5.0
 
+PUT_OFF_S = 15.0
+"""Greylisting servers take a second try, and want a pause before it."""
+
 REFUSED = (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
 """The mail server answers well and does not want this one mail: nobody else is concerned."""
+
+
+def is_for_now(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) -> bool:
+    """refusal -> whether the server may take the same mail later
+
+    Source: RFC 5321 section 4.2.1, 4yz; RFC 6647.
+    """
+    if isinstance(error, smtplib.SMTPDataError):
+        return 400 <= error.smtp_code < 500
+    return all(400 <= code < 500 for code, _ in error.recipients.values())
 
 
 class _Sender:
@@ -27,6 +41,7 @@ class _Sender:
 
     def __init__(self) -> None:
         self.waiting: queue.Queue[Mail] = queue.Queue(WAITING)
+        self.put_off: deque[tuple[float, Mail]] = deque()
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.fails = False
@@ -85,31 +100,45 @@ class BackgroundOutbox:
 
     def _keep_sending(self, sender: _Sender) -> None:
         while not sender.stop.is_set():
-            try:
-                mail = sender.waiting.get(timeout=RETRY_S)
-            except queue.Empty:
+            mail = self._next(sender)
+            if mail is None:
                 if sender.fails:
                     self._try(sender, self._probe)
-                continue
-            if not self._deliver(sender, mail):
+            elif not self._deliver(sender, mail):
                 log.error("a mail was dropped: it could not be sent in time")
 
+    def _next(self, sender: _Sender) -> Mail | None:
+        """sender -> the mail that is to be sent now; None if there was none for a while"""
+        if sender.put_off and sender.put_off[0][0] <= self._clock.monotonic_s():
+            return sender.put_off.popleft()[1]
+        try:
+            return sender.waiting.get(timeout=RETRY_S)
+        except queue.Empty:
+            return None
+
     def _deliver(self, sender: _Sender, mail: Mail) -> bool:
-        """sender, mail -> whether it is done with; False when it is good no more"""
+        """sender, mail -> whether it is sent, refused or put off; False when it is good no more"""
         while self._clock.now_s() < mail.good_until:
-            if self._try(sender, lambda: self._send(mail)):
+            if self._try(sender, lambda: self._offer(sender, mail)):
                 return True
             if sender.stop.wait(RETRY_S):
                 break
         return False
 
+    def _offer(self, sender: _Sender, mail: Mail) -> None:
+        try:
+            self._send(mail)
+        except REFUSED as error:
+            if is_for_now(error) and len(sender.put_off) < WAITING:
+                sender.put_off.append((self._clock.monotonic_s() + PUT_OFF_S, mail))
+                log.warning("the mail server puts a mail off: %s", type(error).__name__)
+            else:
+                log.error("the mail server refused a mail: %s", type(error).__name__)
+
     def _try(self, sender: _Sender, step: Callable[[], None]) -> bool:
-        """sender, step -> whether it is done with; sets whether sending fails"""
+        """sender, step -> whether the mail server did its part; sets whether sending fails"""
         try:
             step()
-        except REFUSED as error:
-            log.error("the mail server refused a mail: %s", type(error).__name__)
-            return True
         except Exception as error:  # noqa: BLE001 whatever it is, the thread must go on
             if not sender.fails:
                 log.error("mails cannot be sent: %s: %s", type(error).__name__, error)

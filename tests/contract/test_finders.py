@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,24 +11,14 @@ from factored.finders.email_domain import EmailDomainFinder
 from factored.finders.sql import SqlFinder
 from factored.interfaces import FinderContext
 from tests.contract.finder import Case, FinderContract
-
-
-def run_sql(path: Path, *statements: str) -> None:
-    """SQLite file, statements -> None; the file is made if it is not there"""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
+from tests.support import make_people, run_sql
 
 
 class TestSql(FinderContract):
     @pytest.fixture
     def case(self, tmp_path: Path) -> Case:
         path = tmp_path / "people.sqlite"
-        run_sql(
-            path,
-            "CREATE TABLE people (email TEXT)",
-            "INSERT INTO people VALUES ('Al@Example.com'), ('bo@example.com'), (NULL), ('')",
-        )
+        make_people(f"sqlite:///{path}", "Al@Example.com", "bo@example.com", None, "")
         settings = SimpleNamespace(
             finder_connection_string=f"sqlite:///{path}",
             finder_table_name="people",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,11 @@ import pytest
 from factored.interfaces import ConfigurationError, UserExists
 from factored.store.sql import SqlUserStore
 from tests.functional.mailing import NEW, Directory, Mailed, MakeMailed, Post, error_of
-from tests.support import NAME, Browser, Recorder, code_in, token_of
+from tests.support import NAME, Browser, Recorder, code_in, eventually, token_of
 
 DAY_S = 86400
-DEADLINE_S = 10
 WRONG = "0000-0000"
 EXPIRED = "No code is waited for any more. Ask for a new one."
-
-
-def eventually(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 # -- the story -------------------------------------------------------------------------------------

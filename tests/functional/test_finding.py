@@ -15,8 +15,16 @@ from webtest import TestResponse
 from factored.interfaces import Mail
 from factored.mail import Postman
 from factored.services.parts import read_settings
-from tests.contract.test_finders import run_sql
-from tests.support import NAME, Browser, Site, factored, settings_for, token_of
+from tests.support import (
+    NAME,
+    Browser,
+    Site,
+    factored,
+    make_people,
+    run_sql,
+    settings_for,
+    token_of,
+)
 from tests.test_docs import blocks, text_of
 
 BO = "bo@example.com"
@@ -42,11 +50,7 @@ def mails(monkeypatch: pytest.MonkeyPatch) -> Mails:
 def people(tmp_path: Path) -> Path:
     """-> database of the site's own, with people"""
     path = tmp_path / "people.sqlite"
-    run_sql(
-        path,
-        "CREATE TABLE people (email TEXT)",
-        "INSERT INTO people VALUES ('Bo@Example.com'), ('cy@example.com'), ('al@example.com')",
-    )
+    make_people(f"sqlite:///{path}", "Bo@Example.com", "cy@example.com", "al@example.com")
     return path
 
 

@@ -7,6 +7,7 @@ on MariaDB a character set, a table engine and an SQL mode that lose data.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from factored.store.database import Database
 from .servers import Server, free_port, program
 
 SETUP_S = 60
+
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -54,6 +57,14 @@ class DatabaseServer(Server):
         if self.process is not None:
             self.process.send_signal(self.stop_signal)
         return super().stop()
+
+    def new_database(self) -> str:
+        """-> url of a database beside that one, which is empty and for the caller alone"""
+        name = f"new{next(_numbers)}"
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        return engine.url.set(database=name).render_as_string(hide_password=False)
 
     def remove(self) -> None:
         self.stop()

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,13 @@ from typing import Any
 
 import pytest
 
+from tests.support import eventually
 from tests.support_programs import require_program
 
 BIN = Path(sys.executable).parent
 START_S = 20
 """The longest that a server may take until it answers."""
 STOP_S = 10
-PAUSE_S = 0.03
 SHOWN = 6000
 """Characters of a server's output that a failure shows."""
 
@@ -56,18 +55,6 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def eventually(what: Callable[[], Any], *, within_s: float = 5) -> Any:
-    """function -> the first true thing it returns; fails when the time is over"""
-    end = time.monotonic() + within_s
-    while True:
-        value = what()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"not within {within_s} s: {what}")
-        time.sleep(PAUSE_S)
 
 
 @dataclass
@@ -292,6 +279,14 @@ WAITRESS = (
 GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
 PASTE = "[server:main]\nuse = egg:Paste#http\nhost = 127.0.0.1\nport = {port}\n"
 
+KINDS = {
+    "waitress": (WAITRESS, ["pserve"]),
+    "gunicorn": (GUNICORN, ["gunicorn_paste"]),
+    "paste": (PASTE, ["pserve"]),
+    "paster": (PASTE, ["paster", "serve"]),
+}
+"""Kind of server: its section of the ini, and the command that the ini is given to."""
+
 LOGGING = """
 [loggers]
 keys = root
@@ -310,17 +305,25 @@ formatter = generic
 format = %(asctime)s %(levelname)s [%(name)s] %(message)s
 """
 
-GATE = """
+_GATE = """
 use = egg:factored#main
 appname = peers
 auth_tkt.secret_file = %(here)s/factored.secret
 key_file = %(here)s/factored.key
 auth_tkt.secure = false
-sqlalchemy.url = sqlite:///%(here)s/factored.sqlite
+sqlalchemy.url = {url}
 excepted_paths =
     /open
     /open/caf\N{LATIN SMALL LETTER E WITH ACUTE}
 """
+
+
+def gate_on(url: str) -> str:
+    """database -> the gate's settings"""
+    return _GATE.replace("{url}", url)
+
+
+GATE = gate_on("sqlite:///%(here)s/factored.sqlite")
 
 
 @dataclass(frozen=True)
@@ -346,11 +349,21 @@ class Installation:
         words = [word for word in argv if not word.startswith("-")]
         options = [word for word in argv if word.startswith("-")]
         where = ini or next(iter(sorted(self.folder.glob("*.ini"))))
+        return self._run(program("factored"), *words, str(where), *options)
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program("factored"), *words, str(where), *options],
-            capture_output=True, text=True, timeout=60, check=False, cwd=self.folder,
+            argv, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def initialise(self) -> dict[str, Any]:
+        """-> what ``initializedb``, as 1.x called it, says of the one ini in the folder"""
+        (ini,) = self.folder.glob("*.ini")
+        ended = self._run(program("initializedb"), str(ini), "--json")
+        assert ended.returncode == 0, ended
+        told: dict[str, Any] = json.loads(ended.stdout)
+        return told
 
     def done(self, *argv: str, ini: Path | None = None) -> str:
         """The same, for what must go well -> its stdout"""
@@ -374,6 +387,8 @@ class Front:
     ini: Path
     server: Server
     kind: str
+    told: dict[str, Any]
+    """What ``initializedb`` said."""
 
     @property
     def port(self) -> int:
@@ -391,17 +406,23 @@ def simpleproxy_ini(site_port: int, server: str, gate: str = GATE, proxy: str = 
 
 
 def start_front(folder: Path, kind: str, site_port: int, gate: str = GATE) -> Front:
-    """folder, waitress or gunicorn, port of the site -> factored before it, running"""
+    """folder, kind of server, port of the site -> factored before it, running"""
     folder.mkdir()
     port = free_port()
     installation = Installation(folder)
-    section = (WAITRESS if kind == "waitress" else GUNICORN).format(port=port)
-    ini = installation.ini("site.ini", simpleproxy_ini(site_port, section, gate))
-    installation.done("init")
-    argv = {
-        "waitress": [program("pserve"), str(ini)],
-        "gunicorn": [program("gunicorn_paste"), str(ini)],
-    }[kind]
+    section, (command, *words) = KINDS[kind]
+    ini = installation.ini("site.ini", simpleproxy_ini(site_port, section.format(port=port), gate))
+    argv = [program(command), *words, str(ini)]
     if kind == "gunicorn":
         program("gunicorn")
-    return Front(installation, ini, Server(argv, port, folder / "server").start(), kind)
+    told = installation.initialise()
+    return Front(installation, ini, Server(argv, port, folder / "server").start(), kind, told)
+
+
+def each_worker(front: Front) -> Iterator[contextlib.AbstractContextManager[None]]:
+    """-> for every process that answers, a context in which only it does"""
+    workers = front.server.workers()
+    for worker in workers if len(workers) > 1 else ():
+        yield front.server.only(worker)
+    if len(workers) < 2:
+        yield contextlib.nullcontext()

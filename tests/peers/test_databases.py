@@ -49,21 +49,19 @@ from tests.support import (
 )
 from tests.unit.test_schema import constraint_names, differences
 
-from .databases import DatabaseServer, start_mariadb, start_postgresql
+from .databases import DatabaseServer, start_mariadb
 from .servers import FULL, eventually
 
-START = {"postgresql": start_postgresql, "mariadb": start_mariadb}
 ANSWER_S = 6
 """The longest that a call may wait for a database that hangs."""
 CHARGES = (Charge("a", (Limit(100, 60),)),)
 RACES = 10_000 if FULL else 300
 
 
-@pytest.fixture(scope="session", params=START)
-def server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
-    made = START[request.param]()
-    yield made
-    made.remove()
+@pytest.fixture(scope="session", params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    made: DatabaseServer = request.getfixturevalue(request.param)
+    return made
 
 
 only_postgresql = pytest.mark.parametrize("server", ["postgresql"], indirect=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 
 import pytest
 from pyramid.authentication import BadTicket, parse_ticket
@@ -12,19 +11,10 @@ from pyramid.authentication import BadTicket, parse_ticket
 from factored.keys import BROWSER, KeyRing, parse_keys
 
 from .client import Browser, code, form_of, visitor
-from .servers import Front, Nginx, eventually
+from .servers import Front, Nginx, each_worker, eventually
 
 SOON_S = 5
 """Within which an end is known to every process (PROMISES 12)."""
-
-
-def each_worker(front: Front) -> Iterator[object]:
-    """-> for every process that answers, a context in which only it does"""
-    workers = front.server.workers()
-    for worker in workers if len(workers) > 1 else ():
-        yield front.server.only(worker)
-    if len(workers) < 2:
-        yield nullcontext()
 
 
 def on_every_worker(front: Front, browser: Browser) -> list[bool]:
@@ -39,7 +29,7 @@ def on_every_worker(front: Front, browser: Browser) -> list[bool]:
 def ends_soon(front: Front, browser: Browser) -> None:
     """Fails unless every process refuses the browser, from some moment in the next 5 s on."""
     end = time.monotonic() + SOON_S
-    eventually(lambda: not any(on_every_worker(front, browser)))
+    eventually(lambda: not any(on_every_worker(front, browser)), within_s=SOON_S)
     assert time.monotonic() <= end
 
 

@@ -12,7 +12,7 @@ from factored.finders.sql import SqlFinder
 from factored.interfaces import ConfigurationError, FinderContext, FinderError
 from tests.contract.finder import Case, FinderContract
 
-from .databases import DatabaseServer, start_mariadb, start_postgresql
+from .databases import DatabaseServer
 
 STRANGERS = ("cy@example.com", "al@sub.example.com", "jose@example.org", "al@example.com.evil.xyz")
 ROWS = (
@@ -21,11 +21,10 @@ ROWS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[start_postgresql, start_mariadb])
-def server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
-    started = request.param()
-    yield started
-    started.remove()
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    made: DatabaseServer = request.getfixturevalue(request.param)
+    return made
 
 
 @pytest.fixture

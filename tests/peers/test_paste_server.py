@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from .client import visitor
-from .servers import PASTE, Front, Installation, Nginx, Server, free_port, program, simpleproxy_ini
+from .servers import Front, Nginx, start_front
 
 # The same tests again, on the `front` below.
 from .test_junk import (  # noqa: F401
@@ -36,23 +36,18 @@ from .test_login import (  # noqa: F401
     test_wrong_old_and_reused_codes_are_refused,
 )
 
-WAYS = {"pserve": ["pserve"], "paster": ["paster", "serve"]}
 ACUTE_AND_SUN = "/d%C3%A9/%E6%97%A5"
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=["paste", "paster"])
 def front(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nginx: Nginx
 ) -> Iterator[Front]:
     """factored under Paste's server, before nginx."""
-    command, *words = WAYS[request.param]
-    port, installation = free_port(), Installation(tmp_path_factory.mktemp(request.param))
-    ini = installation.ini("site.ini", simpleproxy_ini(nginx.port, PASTE.format(port=port)))
-    installation.done("init")
-    argv = [program(command), *words, str(ini)]
-    server = Server(argv, port, installation.folder / "server").start()
-    yield Front(installation, ini, server, request.param)
-    server.stop()
+    folder = tmp_path_factory.mktemp("paste") / "site"
+    made = start_front(folder, request.param, nginx.port)
+    yield made
+    made.server.stop()
 
 
 def test_a_login_leads_to_the_page_asked_for(front: Front, nginx: Nginx) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from factored.finders.email_domain import EmailDomainFinder
 from factored.finders.sql import MANY, SqlFinder
 from factored.interfaces import ConfigurationError, FinderContext, FinderError
-from tests.contract.test_finders import run_sql
+from tests.support import make_people, run_sql
 
 PASSWORD = "Tr0ub4dor"
 
@@ -38,11 +38,7 @@ def problem_of(url: str, table: str = "people", column: str = "email") -> str:
 def path(tmp_path: Path) -> Path:
     """-> SQLite file with a table of people"""
     made = tmp_path / "people.sqlite"
-    run_sql(
-        made,
-        "CREATE TABLE people (id INTEGER, email TEXT)",
-        "INSERT INTO people VALUES (1, 'Al@Example.com'), (2, NULL), (3, ''), (4, 'no address')",
-    )
+    make_people(f"sqlite:///{made}", "Al@Example.com", None, "", "no address")
     return made
 
 

@@ -6,6 +6,7 @@ import email
 import smtplib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,8 @@ from pyramid_mailer.exceptions import BadHeaders  # noqa: E402
 
 from factored.interfaces import ConfigurationError, Mail  # noqa: E402
 from factored.mail import Postman  # noqa: E402
-from tests.support import NOW_S  # noqa: E402
+from factored.services import outbox as outboxes  # noqa: E402
+from tests.support import NOW_S, FixedClock, eventually  # noqa: E402
 
 CODE = Mail("al@example.com", "Your code", "Your code is: ABCD-EFGH\n", NOW_S + 120)
 SENDER = "site@example.org"
@@ -37,6 +39,24 @@ class Letterbox:
     taken: list[tuple[str, list[str], Message]] = field(default_factory=list)
     logins: list[bytes] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
+
+    async def handle_HELO(self, server: Any, session: Any, envelope: Any, hostname: str) -> str:
+        session.host_name = hostname
+        return self.refuses.get("hello", "250 Hello")
+
+    async def handle_EHLO(
+        self, server: Any, session: Any, envelope: Any, hostname: str, answers: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [self.refuses["hello"]] if "hello" in self.refuses else answers
+
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if "mail" in self.refuses:
+            return self.refuses["mail"]
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
@@ -304,6 +324,47 @@ def test_a_refused_mail_is_an_error(serve: Start, step: str, error: type[Excepti
         postman(box).send(CODE)
     postman(box).probe()
     assert box.taken == []
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("hello", smtplib.SMTPHeloError), ("mail", smtplib.SMTPSenderRefused)],
+)
+def test_a_server_that_takes_no_mail_of_ours_is_not_taken_for_one_that_works(
+    serve: Start, step: str, error: type[Exception]
+) -> None:
+    box = serve()
+    box.refuses[step] = "550 Not you"
+    refused = postman(box, "The Site <site@example.org>")
+    for one in (refused.probe, lambda: refused.send(CODE)):
+        with pytest.raises(error):
+            one()
+    del box.refuses[step]
+    refused.probe()
+    assert box.taken == []
+
+
+@pytest.mark.parametrize("step", ["rcpt", "data"])
+def test_a_mail_is_sent_to_a_greylisting_server_when_it_takes_it(
+    serve: Start,
+    clock: FixedClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    monkeypatch.setattr(outboxes, "RETRY_S", 0.01)
+    box = serve()
+    box.refuses[step] = "451 Greylisted, come back later"
+    outbox = outboxes.BackgroundOutbox(postman(box).send, postman(box).probe, clock)
+    outbox.post(CODE)
+    eventually(lambda: "puts a mail off" in caplog.text)
+    assert box.taken == []
+    del box.refuses[step]
+    clock.advance(outboxes.PUT_OFF_S)
+    eventually(lambda: box.taken)
+    outbox.stop()
+    eventually(lambda: "factored-mail" not in {one.name for one in threading.enumerate()})
+    assert [recipients for _, recipients, _ in box.taken] == [[CODE.to]]
 
 
 def test_a_rude_goodbye_does_not_send_a_mail_twice(serve: Start) -> None:

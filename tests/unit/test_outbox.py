@@ -6,7 +6,7 @@ import os
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -15,21 +15,13 @@ import pytest
 from factored.interfaces import Mail, SendingFails
 from factored.services import outbox as outboxes
 from factored.services.outbox import WAITING, BackgroundOutbox
-from tests.support import NOW_S, FixedClock
+from tests.support import NOW_S, FixedClock, eventually
 
 DEADLINE_S = 10
 
 
 def mail(number: int = 0) -> Mail:
     return Mail(f"al{number}@example.com", "Your code", f"secret text {number}", NOW_S + 120)
-
-
-def eventually(true: Callable[[], object]) -> None:
-    """condition -> None once it holds"""
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @dataclass
@@ -199,6 +191,7 @@ def test_with_nothing_to_send_the_server_is_asked_only_while_sending_fails(
 @pytest.mark.parametrize(
     "error",
     [
+        smtplib.SMTPRecipientsRefused({"al0@example.com": (500, b"nobody here")}),
         smtplib.SMTPRecipientsRefused({"al0@example.com": (550, b"nobody here")}),
         smtplib.SMTPDataError(554, b"al0@example.com looks like spam"),
     ],
@@ -220,11 +213,96 @@ def test_a_mail_that_is_refused_concerns_nobody_else(
     assert server.tries == [mail(), mail(1)]
 
 
+def put_off(code: int = 451, *, at_data: bool = False) -> Exception:
+    """SMTP code -> what smtplib makes of it, when the recipient or the whole mail is answered so"""
+    if at_data:
+        return smtplib.SMTPDataError(code, b"al0@example.com: later")
+    return smtplib.SMTPRecipientsRefused({"al0@example.com": (code, b"greylisted")})
+
+
+@pytest.mark.parametrize(
+    "error", [put_off(421), put_off(450), put_off(499), put_off(451, at_data=True)]
+)
+def test_a_mail_that_is_put_off_is_tried_again_later_and_concerns_nobody_else(
+    outbox: BackgroundOutbox,
+    server: Server,
+    clock: FixedClock,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    server.error = error
+    outbox.post(mail())
+    eventually(lambda: "puts a mail off" in caplog.text)
+    outbox.check()
+    assert "al0@" not in caplog.text
+    server.error = None
+    clock.advance(outboxes.PUT_OFF_S - 0.1)
+    outbox.post(mail(1))
+    assert server.next() == mail(1)
+    clock.advance(0.1)
+    assert server.next() == mail()
+    assert server.tries == [mail(), mail(1), mail()]
+
+
+@pytest.mark.parametrize(("later_s", "sent"), [(119, True), (120, False), (121, False)])
+def test_a_mail_is_put_off_until_it_is_good_no_more(
+    outbox: BackgroundOutbox,
+    server: Server,
+    clock: FixedClock,
+    caplog: pytest.LogCaptureFixture,
+    later_s: int,
+    sent: bool,
+) -> None:
+    server.error = put_off()
+    outbox.post(mail())
+    for tries in (1, 2, 3):
+        eventually(lambda tries=tries: caplog.text.count("puts a mail off") == tries)
+        clock.advance(outboxes.PUT_OFF_S)
+    eventually(lambda: caplog.text.count("puts a mail off") == 4)
+    server.error = None
+    clock.advance(later_s - 3 * outboxes.PUT_OFF_S)
+    if sent:
+        assert server.next() == mail()
+    else:
+        eventually(lambda: "dropped" in caplog.text)
+        assert len(server.tries) == 4
+    outbox.check()
+
+
+def test_a_limited_number_is_put_off(
+    outbox: BackgroundOutbox,
+    server: Server,
+    clock: FixedClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outboxes, "WAITING", 2)
+    server.error = put_off()
+    for number in range(3):
+        outbox.post(mail(number))
+    eventually(lambda: "refused a mail" in caplog.text)
+    assert server.tries == [mail(number) for number in range(3)]
+    server.error = None
+    clock.advance(outboxes.PUT_OFF_S)
+    assert [server.next(), server.next()] == [mail(), mail(1)]
+
+
+def test_a_server_that_refuses_a_mail_works_again(outbox: BackgroundOutbox, server: Server) -> None:
+    server.error = OSError("down")
+    server.probe_error = OSError("not asked while a mail is tried again")
+    outbox.post(mail())
+    eventually(lambda: outbox.failing)
+    server.error = put_off(550)
+    eventually(lambda: not outbox.failing)
+
+
 @pytest.mark.parametrize(
     "error",
     [
         smtplib.SMTPAuthenticationError(535, b"no"),
         smtplib.SMTPSenderRefused(550, b"no", "site@example.com"),
+        smtplib.SMTPSenderRefused(451, b"no", "site@example.com"),
+        smtplib.SMTPConnectError(421, b"too busy"),
         smtplib.SMTPServerDisconnected("gone"),
         TimeoutError(),
         RuntimeError("anything else"),

@@ -18,8 +18,7 @@ from factored.interfaces import ConfigurationError, FinderContext, StoreContext
 from factored.keys import create_file
 from factored.services import parts
 from factored.store.bundle import SqlStores
-from tests.contract.test_finders import run_sql
-from tests.support import FixedClock, settings_for
+from tests.support import FixedClock, make_people, settings_for
 
 Offer = Callable[..., None]
 
@@ -142,7 +141,7 @@ def test_without_autouserfinder_there_is_no_finder(tmp_path: Path) -> None:
 
 
 def test_the_finders_of_factored_are_made_by_name(tmp_path: Path) -> None:
-    run_sql(tmp_path / "people.sqlite", "CREATE TABLE people (email TEXT)")
+    make_people(f"sqlite:///{tmp_path / 'people.sqlite'}")
     by_domain = settings_for(
         tmp_path, autouserfinder="Email Domain", autouserfinder__valid_domains="example.com"
     )

@@ -97,6 +97,7 @@ setup(
             "SQL = factored.finders.sql:SqlFinder",
             "Email Domain = factored.finders.email_domain:EmailDomainFinder",
         ],
+        "factored.stores": ["SQL = factored.store.bundle:SqlStores"],
         "console_scripts": [
             "factored = factored.scripts.main:main",
             *(

@@ -48,7 +48,6 @@ from factored.services.paste_server import exposed
 from factored.services.reminder import Reminder
 from factored.services.revocation import RevocationList
 from factored.services.throttle import Throttle
-from factored.store import schema
 from factored.web import make_auth_app
 from factored.web.renderer import Pages
 from factored.web.site import Site, Turns
@@ -85,7 +84,7 @@ def build(
         raise ConfigurationError([*error.problems, *problems]) from None
     parts = _collect(
         problems,
-        lambda: make_stores(settings),
+        lambda: make_stores(settings, clock),
         lambda: make_key_ring(settings, clock),
         lambda: make_ticket_secrets(settings, clock),
         lambda: make_outbox(settings, clock),
@@ -160,7 +159,7 @@ def build(
         tickets=tickets,
         revocations=revocations,
         pages=Pages([Path(__file__).parent / "web" / "templates"]),
-        schema_is_new=lambda: schema.revision(stores.database) == schema.HEAD,
+        check_store=stores.check,
         sending_fails=lambda: any(one.sends for one in schemes) and outbox.failing,
         turn=Turns(clock),
     )
@@ -173,7 +172,7 @@ def build(
         tickets=tickets,
         revocations=revocations,
         clock=clock,
-        closing=[revocations.stop, outbox.stop, lambda: stores.database.engine.dispose()],
+        closing=[revocations.stop, outbox.stop, stores.close],
     )
 
 
@@ -186,7 +185,7 @@ def _collect(problems: list[str], *makers: Callable[[], Any]) -> list[Any]:
         except ConfigurationError as error:
             problems = [*problems, *error.problems]
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(list(dict.fromkeys(problems)))
     return made
 
 

@@ -491,6 +491,48 @@ class RevocationStore(Protocol):
         """-> how many that have ended were deleted"""
 
 
+class Stores(Protocol):
+    """All that one gate remembers, behind one name: a database of ours, or what a plug-in has.
+
+    An entry point of the group ``factored.stores`` names a factory, ``StoreContext -> Stores``; the
+    name of the entry point is what the ini key ``store`` says. All methods are called by many
+    threads, in processes that may have been forked after the factory ran. What one returned from is
+    committed, and holds for every process and node.
+    """
+
+    location: str
+    """Where it is, for people: no password."""
+    users: UserStore
+    devices: DeviceStore
+    links: LinkStore
+    challenges: ChallengeStore
+    attempts: AttemptStore
+    revocations: RevocationStore
+
+    def revision(self) -> str | None:
+        """-> which form its records have, or None: :meth:`upgrade` was never called here
+
+        :raises StoreError: the store did not answer
+        """
+
+    def check(self) -> None:
+        """-> None, if it answers and its records have the form that this release needs
+
+        :raises StoreError: they do not, or it did not answer; says what to do
+        """
+
+    def upgrade(self) -> None:
+        """-> None; what ``factored init`` does: makes or upgrades, and loses nothing
+
+        May run again, also after it was cut off half-way.
+
+        :raises StoreError: the store did not answer, or was made by a newer release
+        """
+
+    def close(self) -> None:
+        """-> None; the gate is closed and this process needs it no more"""
+
+
 class Revocations(Protocol):
     """What the gate asks on every request: answers from memory, never from the database."""
 
@@ -506,6 +548,19 @@ class Revocations(Protocol):
 
         :raises StoreError: it could not be written
         """
+
+
+@dataclass(frozen=True)
+class StoreContext:
+    """All that a store's factory is handed; later releases only add fields.
+
+    :param settings: what :mod:`factored.settings` parsed
+    :param must_exist: refuse a store that is not there; False for ``factored init``, which makes it
+    """
+
+    settings: Any
+    clock: Clock
+    must_exist: bool = True
 
 
 class Finder(Protocol):

@@ -47,6 +47,7 @@ class Settings:
 
     key_file: Path
     sqlalchemy: Texts = field(repr=False)
+    store: str = "SQL"
 
     # Issuer shown in the user's authenticator app.
     appname: str = "factored"
@@ -96,7 +97,7 @@ class Settings:
     # Passed on whole: they may hold passwords.
     pyramid: Texts = field(default_factory=dict, repr=False)
     mail: Texts = field(default_factory=dict, repr=False)
-    # Keys that plug-in schemes and finders declare, already converted.
+    # Keys that plug-ins declare, already converted.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -168,6 +169,7 @@ KEYS: dict[str, Key] = {
         "finder_valid_domains", lambda text: tuple(as_domain(line) for line in as_lines(text))
     ),
     "hide_banner": Key("hide_banner", as_bool),
+    "store": Key("store", as_text),
 }
 
 FORMTEXTS = (
@@ -360,7 +362,7 @@ def _check_together(
         problems.append(
             Problem("auth_tkt.samesite", "'None' needs auth_tkt.secure = true: browsers drop it")
         )
-    if "sqlalchemy.url" not in values["sqlalchemy"]:
+    if value("store") == "SQL" and "sqlalchemy.url" not in values["sqlalchemy"]:
         problems.append(
             Problem("sqlalchemy.url", "is missing; for example sqlite:///%(here)s/factored.sqlite")
         )

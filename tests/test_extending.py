@@ -13,12 +13,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from paste.deploy import loadapp
 
 from factored import plugins
 from factored.app import build
+from factored.codes import new_key
 from factored.interfaces import ConfigurationError
+from factored.keys import create_file
 from factored.services import parts
 from tests.functional.test_finding import Mails, answer, ask, mailed_code, mails
 from tests.support import NAME, Browser, factored, settings_for, token_of, write_ini
@@ -30,6 +33,7 @@ PAGE = sections(text_of("docs/extending.rst"), "-")
 PLUG_INS = {
     "factored_scratchcard": PAGE["A scheme: scratch cards"],
     "factored_addressbook": PAGE["A finder: an address book"],
+    "factored_sqlfile": PAGE["A store: SQL, with its URL in a file"],
 }
 SUITES = dict(zip(PLUG_INS, blocks(PAGE["Our tests on your code"], "python"), strict=True))
 
@@ -104,7 +108,7 @@ def test_the_suites_of_the_page_pass_run_as_it_says(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 60
+    assert passed and int(passed[1]) > 200
     assert "skipped" not in done.stdout
 
 
@@ -152,20 +156,59 @@ def test_the_finder_of_the_page_lets_its_people_have_accounts(
     assert ask(web, "cy@example.com").status_int == 503
 
 
+def test_the_store_of_the_page_keeps_all_that_a_site_has(
+    site_with: Callable[[dict[str, str]], Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = keys_of("factored_sqlfile", tmp_path)
+    Path(keys["sqlfile.path"]).write_text(f"sqlite:///{tmp_path / 'elsewhere.sqlite'}\n")
+    gate = site_with(keys)
+    secret = re.search(r"^secret: (\w+)$", capsys.readouterr().out, re.M)
+    assert secret
+    web = Browser(gate, extra_environ={"REMOTE_ADDR": "192.0.2.1"})
+    form = {"csrf_token": token_of(web.get("/auth/ga")), "username": NAME}
+    form |= {"code": pyotp.TOTP(secret[1]).now(), "submit": "authenticate"}
+    assert web.post("/auth/ga", form).status_int == 303
+    assert NAME in web.get("/").text
+    assert (tmp_path / "elsewhere.sqlite").stat().st_size > 0
+    assert not (tmp_path / "factored.sqlite").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_store_of_the_page_says_what_it_cannot_use(tmp_path: Path) -> None:
+    create_file(tmp_path / "factored.key", new_key())
+    path = tmp_path / "database.url"
+    given = settings_for(tmp_path, store="SQL from File", sqlalchemy__url=None)
+    for text, problem in (
+        (None, f"sqlfile.path: {path} cannot be read"),
+        ("postgresql+psycopg://al:x@host:hunter2/db", "sqlalchemy.url: the port is no number"),
+        ("", "sqlalchemy.url: "),
+        (f"sqlite:///{tmp_path / 'none.sqlite'}", "is not there; `factored init` makes it"),
+    ):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(ConfigurationError) as caught:
+            build({**given, "sqlfile.path": str(path)})
+        assert any(problem in one for one in caught.value.problems)
+        assert not any("hunter2" in one for one in caught.value.problems)
+
+
 @pytest.mark.parametrize(
     ("module", "missing", "problem"),
     [
         ("factored_scratchcard", "scratchcard.folder", "must be a folder that is there"),
         ("factored_addressbook", "addressbook.file", "is missing"),
+        ("factored_sqlfile", "sqlfile.path", "is missing"),
     ],
 )
 @pytest.mark.usefixtures("installed")
 def test_a_key_that_the_plug_in_needs_is_named(
     module: str, missing: str, problem: str, tmp_path: Path
 ) -> None:
-
-    given = {**settings_for(tmp_path), **keys_of(module, tmp_path)}
-    assert factored("init", str(write_ini(tmp_path, given))) == 0
+    plain = settings_for(tmp_path)
+    assert factored("init", str(write_ini(tmp_path, plain))) == 0
+    given = {**plain, **keys_of(module, tmp_path)}
     del given[missing]
     with pytest.raises(ConfigurationError) as caught:
         build(given)
@@ -187,3 +230,4 @@ def test_the_plug_ins_are_as_short_as_the_page_wants_them() -> None:
     }
     assert lengths["factored_scratchcard"] <= 55
     assert lengths["factored_addressbook"] <= 25
+    assert lengths["factored_sqlfile"] <= 25

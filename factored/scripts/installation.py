@@ -14,12 +14,11 @@ from factored import codes, keys
 from factored.clock import SystemClock
 from factored.converters import as_bool
 from factored.environ import is_loopback
-from factored.interfaces import ConfigurationError, FactoredError
+from factored.interfaces import ConfigurationError, FactoredError, Stores
 from factored.scripts import output
 from factored.scripts.inifile import Ini
 from factored.services.adoption import Adopted, Adoption
 from factored.services.parts import (
-    Stores,
     make_finder,
     make_key_ring,
     make_stores,
@@ -31,8 +30,7 @@ from factored.services.parts import (
     sends_mail,
 )
 from factored.settings import Settings
-from factored.store import schema
-from factored.store.legacy import LegacyUsers
+from factored.store.bundle import SqlStores
 
 RELEASED_AT = 1795305600
 """2026-11-22: a clock that says less is wrong for certain."""
@@ -48,29 +46,29 @@ WAITRESS_STRIPS = (
 def init(args: argparse.Namespace, ini: Ini) -> int:
     """Makes what is missing and upgrades what is old; changes nothing that is as it should be."""
     settings = read_settings(ini.given, here=ini.here, require_files=False)
-    stores = make_stores(settings, require_files=False)
-    _refuse_lost_key_file(settings, stores)
     clock = SystemClock()
-    adoption = Adoption(LegacyUsers(stores.database), clock)
-    adoption.check()
+    stores = make_stores(settings, clock, must_exist=False)
+    _refuse_lost_key_file(settings, stores)
+    # The table of 1.x to 4.x is in a database, so another store has nobody to take over.
+    adoption = Adoption(stores.legacy, clock) if isinstance(stores, SqlStores) else None
+    if adoption is not None:
+        adoption.check()
     for path in (settings.key_file, settings.ticket_secret_file):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if keys.create_file(path, codes.new_key()):
                 output.say(f"made {path}: back it up, apart from the database")
-    schema.upgrade(stores.database)
-    adopted = adoption.run(make_key_ring(settings, clock))
+    stores.upgrade()
+    ring = make_key_ring(settings, clock)
+    adopted = adoption.run(ring) if adoption is not None else Adopted(0, ())
     _tell(adopted)
+    revision = stores.revision()
     if args.json:
         output.document(
-            {
-                "database": stores.database.url,
-                "revision": schema.revision(stores.database),
-                "adopted": adopted.count,
-            }
+            {"database": stores.location, "revision": revision, "adopted": adopted.count}
         )
     else:
-        output.say(f"{stores.database.url} is at revision {schema.HEAD}")
+        output.say(f"{stores.location} is at revision {revision}")
     return 0
 
 
@@ -88,7 +86,7 @@ def _tell(adopted: Adopted) -> None:
 
 def _refuse_lost_key_file(settings: Settings, stores: Stores) -> None:
     """A new key file would hide that the old one is needed to read what is in the database."""
-    if settings.key_file.exists() or schema.revision(stores.database) is None:
+    if settings.key_file.exists() or stores.revision() is None:
         return
     if next(stores.users.each(), None) is not None:
         raise ConfigurationError(
@@ -196,14 +194,15 @@ def _try(name: str, look: Callable[[], str]) -> Check:
 
 
 def _database(settings: Settings) -> str:
-    database = make_stores(settings).database
-    schema.revision(database)
-    return f"{database.url} answers"
+    stores = make_stores(settings, SystemClock())
+    stores.revision()
+    return f"{stores.location} answers"
 
 
 def _schema(settings: Settings) -> str:
-    schema.require_newest(make_stores(settings).database)
-    return f"is {schema.HEAD}, the newest"
+    stores = make_stores(settings, SystemClock())
+    stores.check()
+    return f"is {stores.revision()}, the newest"
 
 
 def _key_file(

@@ -12,14 +12,13 @@ import segno
 
 from factored import durations
 from factored.clock import SystemClock
-from factored.interfaces import FactoredError, User
+from factored.interfaces import FactoredError, Stores, User
 from factored.schemes.email_code import EmailScheme
 from factored.schemes.totp import TotpScheme
 from factored.scripts import output
 from factored.scripts.inifile import Ini
 from factored.services.enrolment import Enrolment
 from factored.services.parts import (
-    Stores,
     make_finder,
     make_key_ring,
     make_stores,
@@ -29,7 +28,6 @@ from factored.services.parts import (
 from factored.services.throttle import MAIL, Standing, Throttle
 from factored.services.users import Users
 from factored.settings import Settings
-from factored.store import schema
 
 SCHEME_NAMES = {TotpScheme.path: TotpScheme.name}
 BUDGETS = (TotpScheme.budget, EmailScheme.budget, MAIL)
@@ -195,8 +193,8 @@ def reencrypt(args: argparse.Namespace, ini: Ini) -> int:
 def _open(ini: Ini) -> tuple[Users, Settings, Stores]:
     settings = read_settings(ini.given, here=ini.here)
     clock = SystemClock()
-    stores = make_stores(settings)
-    schema.require_newest(stores.database)
+    stores = make_stores(settings, clock)
+    stores.check()
     ring = make_key_ring(settings, clock)
     users = Users(
         stores.users,

@@ -6,38 +6,27 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from factored import keys, plugins
 from factored.converters import TRUE, as_lines, as_secrets
 from factored.environ import is_loopback
-from factored.interfaces import Clock, ConfigurationError, Finder, FinderContext
+from factored.interfaces import (
+    Clock,
+    ConfigurationError,
+    Finder,
+    FinderContext,
+    StoreContext,
+    Stores,
+)
 from factored.mail import DEBUG, Postman
 from factored.old_keys import LDAP
 from factored.services.outbox import BackgroundOutbox
 from factored.settings import KEYS, Settings, parse
-from factored.store.attempts import SqlAttemptStore
-from factored.store.challenges import SqlChallengeStore
-from factored.store.database import Database
-from factored.store.revocations import SqlRevocationStore
-from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
 
 SCHEMES = "factored.schemes"
 FINDERS = "factored.finders"
-
-
-@dataclass(frozen=True)
-class Stores:
-    """The stores of one gate, all in one database."""
-
-    database: Database
-    users: SqlUserStore
-    devices: SqlDeviceStore
-    links: SqlLinkStore
-    challenges: SqlChallengeStore
-    attempts: SqlAttemptStore
-    revocations: SqlRevocationStore
+STORES = "factored.stores"
 
 
 def read_settings(
@@ -46,7 +35,7 @@ def read_settings(
     here: str | os.PathLike[str] | None = None,
     require_files: bool = True,
 ) -> Settings:
-    """ini strings -> Settings, with the keys that plug-in schemes and finders declare
+    """ini strings -> Settings, with the keys that plug-ins declare
 
     A factory may have an attribute ``settings``: ini key -> (converter, default). What it sets is
     found in ``Settings.extra``.
@@ -58,9 +47,10 @@ def read_settings(
     for group, names in (
         (SCHEMES, as_lines(given.get("supported_auth_schemes", ""))),
         (FINDERS, as_lines(given.get("autouserfinder", ""))),
+        (STORES, as_lines(given.get("store", ""))),
     ):
         for name in (one for one in names if one in plugins.names(group)):
-            with contextlib.suppress(ConfigurationError):  # scheme_factories tells of that
+            with contextlib.suppress(ConfigurationError):  # told by missing_parts
                 declared = getattr(plugins.load(group, name), "settings", {})
                 taken.update(dict.fromkeys(declared.keys() & (KEYS.keys() | extra.keys()), name))
                 extra |= declared
@@ -71,25 +61,15 @@ def read_settings(
     return parse(given, here=here, extra=extra, require_files=require_files)
 
 
-def make_stores(settings: Settings, *, require_files: bool = True) -> Stores:
-    """settings -> the stores
+def make_stores(settings: Settings, clock: Clock, *, must_exist: bool = True) -> Stores:
+    """settings -> the stores, in what the key ``store`` names
 
-    :raises ConfigurationError: no such driver, or a database file that is not there
+    :raises ConfigurationError: it cannot be used
     """
-    return stores_in(Database(settings.sqlalchemy, require_file=require_files))
-
-
-def stores_in(database: Database) -> Stores:
-    """database -> the stores in it"""
-    return Stores(
-        database,
-        SqlUserStore(database),
-        SqlDeviceStore(database),
-        SqlLinkStore(database),
-        SqlChallengeStore(database),
-        SqlAttemptStore(database),
-        SqlRevocationStore(database),
+    stores: Stores = _factory("store", STORES, settings.store)(
+        StoreContext(settings, clock, must_exist)
     )
+    return stores
 
 
 def make_key_ring(settings: Settings, clock: Clock) -> keys.KeyRing:
@@ -124,7 +104,9 @@ def make_finder(settings: Settings) -> Finder | None:
     """
     if not settings.autouserfinder:
         return None
-    finder: Finder = plugins.load(FINDERS, settings.autouserfinder)(FinderContext(settings))
+    finder: Finder = _factory("autouserfinder", FINDERS, settings.autouserfinder)(
+        FinderContext(settings)
+    )
     return finder
 
 
@@ -182,29 +164,44 @@ def sends_mail(settings: Settings) -> bool:
     return reminds or "Email" in settings.supported_auth_schemes
 
 
+def _factory(key: str, group: str, name: str) -> Any:
+    """ini key, entry-point group, what the key says -> the factory of that name
+
+    :raises ConfigurationError: nobody offers it, or it cannot be loaded
+    """
+    try:
+        return plugins.load(group, name)
+    except ConfigurationError as error:
+        raise ConfigurationError([f"{key}: {text}" for text in error.problems]) from error
+
+
 def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
     """ini strings -> the factories of the supported schemes, and what is wrong with their names"""
     listed = as_lines(given.get("supported_auth_schemes", "")) or Settings.supported_auth_schemes
-    factories, problems = [], []
+    factories: list[Any] = []
+    problems: list[str] = []
     for name in listed:
         try:
-            factories.append(plugins.load(SCHEMES, name))
+            factories.append(_factory("supported_auth_schemes", SCHEMES, name))
         except ConfigurationError as error:
-            problems += [f"supported_auth_schemes: {text}" for text in error.problems]
+            problems += error.problems
     return factories, problems
 
 
 def missing_parts(given: Mapping[str, str]) -> list[str]:
-    """ini strings -> problems: a finder that nobody offers, add-ons that are not installed"""
-    problems = []
+    """ini strings -> problems: a finder or store that nobody offers, add-ons not installed"""
+    problems: list[str] = []
     body = given.get("email_auth.body", given.get("em.body", ""))
     mails_codes = "Email" in as_lines(given.get("supported_auth_schemes", ""))
     if mails_codes and body.strip() and "{code}" not in body:
         problems.append("email_auth.body: has no {code}, so its mails would hold none")
-    finder = given.get("autouserfinder", "").strip()
-    known = plugins.names(FINDERS)
-    if finder and finder not in (*known, LDAP):  # settings has a sentence for that one
-        problems.append(f"autouserfinder: {finder!r} must be {' or '.join(known)}")
+    for key, group in (("autouserfinder", FINDERS), ("store", STORES)):
+        name = given.get(key, "").strip()
+        if name and name != LDAP:  # settings has a sentence for that one
+            try:
+                _factory(key, group, name)
+            except ConfigurationError as error:
+                problems += error.problems
     for package in plugins.add_ons(given.get("pyramid.includes", "")):
         if not plugins.importable(package):
             problems.append(f"pyramid.includes: {package!r} is not installed")

@@ -124,7 +124,7 @@ class Database:
             raise ConfigurationError([f"{PRE_PING}: {error}"]) from error
         options = {**self._settings, PRE_PING: ping}
         try:
-            url = read_url(self._settings["sqlalchemy.url"])
+            url = read_url(self._settings.get("sqlalchemy.url", ""))
             if url.get_backend_name() == "sqlite":
                 _check_sqlite_file(url, self._require_file)
             engine = sa.engine_from_config(options, "sqlalchemy.", **enforced(url, options))

@@ -39,7 +39,8 @@ class Health:
     def _database(self) -> bool:
         try:
             with self._site.turn:
-                return self._site.schema_is_new()
+                self._site.check_store()
+            return True
         except StoreError as error:
             log.error("the database is not ready: %s", error)
             return False

@@ -81,7 +81,7 @@ class Site:
 
     :param schemes: the supported ones, in the order of supported_auth_schemes
     :param pages: renders templates
-    :param schema_is_new: -> whether the database has this release's tables; for /readyz
+    :param check_store: -> None, or StoreError: it is not as this release needs; for /readyz
     :param sending_fails: -> whether mails are needed and cannot be sent; for /readyz
     :param turn: entered around whatever uses the database
     """
@@ -96,7 +96,7 @@ class Site:
     tickets: TicketFormat
     revocations: Revocations
     pages: Pages
-    schema_is_new: Callable[[], bool]
+    check_store: Callable[[], None]
     sending_fails: Callable[[], bool]
     turn: Turns
 

@@ -7,8 +7,8 @@ Derive a class whose name begins with ``Test`` from a suite and give it the fixt
         def stores(self, tmp_path):
             return SimpleNamespace(attempts=MyAttemptStore(tmp_path))
 
-A suite of stores asks for ``stores``, an object with the stores that the suite names; the suites of
-schemes and finders ask for ``case``, the ``Case`` of their own module.
+A suite of one role of a store asks for ``stores``, an object with the roles that the suite names;
+the suites of schemes, finders and whole stores ask for ``case``, the ``Case`` of their own module.
 """
 
 import pytest
@@ -21,6 +21,7 @@ SUITES = (
     "link_store",
     "revocation_store",
     "scheme",
+    "stores",
     "user_store",
 )
 

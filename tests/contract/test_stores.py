@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from factored.interfaces import Charge, Limit, StoreError
-from factored.services.parts import Stores, stores_in
-from factored.store import memory, schema
+from factored.interfaces import StoreContext, StoreError
+from factored.store import schema
+from factored.store.bundle import MemoryStores, SqlStores
 from factored.store.database import Database
 from factored.store.tables import Base
 from tests.contract.attempt_store import AttemptStoreContract
@@ -21,35 +22,38 @@ from tests.contract.challenge_store import ChallengeStoreContract, challenge
 from tests.contract.device_store import DeviceStoreContract
 from tests.contract.link_store import LinkStoreContract
 from tests.contract.revocation_store import RevocationStoreContract
+from tests.contract.stores import Case, StoresContract
 from tests.contract.user_store import UserStoreContract, add
 from tests.support import NOW_S, FixedClock
 
 
-class MemoryStores:
-    """The memory stores, under the names that :class:`Stores` has."""
-
-    def __init__(self) -> None:
-        self.revocations = memory.MemoryRevocationStore(FixedClock())
-        self.attempts = memory.MemoryAttemptStore()
-        self.devices = memory.MemoryDeviceStore()
-        self.users = memory.MemoryUserStore(self.revocations, self.attempts, self.devices)
-        self.links = memory.MemoryLinkStore(self.users)
-        self.challenges = memory.MemoryChallengeStore()
+def sql_stores_as_they_are(url: str) -> SqlStores:
+    """URL -> the stores in that database, as another process would make them"""
+    settings = SimpleNamespace(sqlalchemy={"sqlalchemy.url": url})
+    return SqlStores(StoreContext(settings, FixedClock(), must_exist=False))
 
 
-def sql_stores(url: str) -> Stores:
-    """URL of a database that may be emptied -> the stores in it"""
-    database = Database({"sqlalchemy.url": url})
+def drop_tables(database: Database) -> None:
     with database.writing() as session:
         Base.metadata.drop_all(session.connection())
         session.execute(sa.text(f"DROP TABLE IF EXISTS {schema.VERSION_TABLE}"))
-    schema.upgrade(database)
-    return stores_in(database)
 
 
-# One line for each database server: a name, and folder -> stores in an empty database.
-SQL: dict[str, Callable[[Path], Stores]] = {
-    "sqlite": lambda folder: sql_stores(f"sqlite:///{folder / 'stores.sqlite'}"),
+def sql_stores(url: str) -> SqlStores:
+    """URL of a database that may be emptied -> the stores in it"""
+    made = sql_stores_as_they_are(url)
+    drop_tables(made.database)
+    made.upgrade()
+    return made
+
+
+def memory_stores() -> MemoryStores:
+    return MemoryStores(StoreContext(SimpleNamespace(), FixedClock()))
+
+
+# One line for each database server: a name, and folder -> URL of an empty database.
+SQL: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: f"sqlite:///{folder / 'stores.sqlite'}",
 }
 
 
@@ -58,19 +62,43 @@ def stores(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     if request.param == "memory":
-        yield MemoryStores()
+        yield memory_stores()
         return
     monkeypatch.setattr("factored.store.sql.PAGE", 3)
-    made = SQL[request.param](tmp_path)
+    made = sql_stores(SQL[request.param](tmp_path))
     yield made
-    made.database.engine.dispose()
+    made.close()
 
 
 @pytest.fixture(params=SQL)
-def sql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    made = SQL[request.param](tmp_path)
+def sql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStores]:
+    made = sql_stores(SQL[request.param](tmp_path))
     yield made
-    made.database.engine.dispose()
+    made.close()
+
+
+def sql_case(url: str) -> Iterator[Case]:
+    """URL of a database that may be emptied -> its case, once; closed afterwards"""
+    made = [sql_stores_as_they_are(url)]
+    drop_tables(made[0].database)
+
+    def make() -> SqlStores:
+        made.append(sql_stores_as_they_are(url))
+        return made[-1]
+
+    yield Case(make, lambda: drop_tables(made[0].database), made[0].database.engine.url.password)
+    for stores in made:
+        stores.close()
+
+
+class TestStores(StoresContract):
+    @pytest.fixture(params=["memory", *SQL])
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+        if request.param == "memory":
+            made = memory_stores()
+            yield Case(lambda: made)
+        else:
+            yield from sql_case(SQL[request.param](tmp_path))
 
 
 class TestUserStores(UserStoreContract):
@@ -101,7 +129,7 @@ class TestRevocationStores(RevocationStoreContract):
 
 
 @pytest.mark.parametrize("table", ["factored_revocations", "factored_attempts"])
-def test_a_user_is_removed_and_revoked_or_neither(sql: Stores, table: str) -> None:
+def test_a_user_is_removed_and_revoked_or_neither(sql: SqlStores, table: str) -> None:
     user = add(sql, "al")
     with sql.database.writing() as session:
         session.execute(sa.text(f"ALTER TABLE {table} RENAME TO gone"))
@@ -113,7 +141,7 @@ def test_a_user_is_removed_and_revoked_or_neither(sql: Stores, table: str) -> No
     assert sql.revocations.read(None)[1] == []
 
 
-def test_a_challenge_goes_with_its_user_and_another_one_stays(sql: Stores) -> None:
+def test_a_challenge_goes_with_its_user_and_another_one_stays(sql: SqlStores) -> None:
     user = add(sql, "al")
     sql.challenges.add(challenge(user_id=user.id))
     sql.challenges.add(challenge("other", user_id=None, browser_hash="another browser"))
@@ -139,7 +167,7 @@ print(sum(isinstance(one, Attempt) for one in tries))
 """
 
 
-def test_two_processes_that_count_at_once_let_none_too_many_through(sql: Stores) -> None:
+def test_two_processes_that_count_at_once_let_none_too_many_through(sql: SqlStores) -> None:
     url = sql.database.engine.url.render_as_string(hide_password=False)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     counters = [subprocess.Popen([sys.executable, "-c", COUNT, url], **pipes) for _ in range(2)]
@@ -150,39 +178,3 @@ def test_two_processes_that_count_at_once_let_none_too_many_through(sql: Stores)
         counter.stdin.flush()
     counted = [int(counter.communicate(timeout=30)[0]) for counter in counters]
     assert sum(counted) == 50
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda stores: stores.users.find("al"),
-        lambda stores: stores.users.get(1),
-        lambda stores: list(stores.users.each()),
-        lambda stores: stores.users.accept_step("a", 1, now_s=NOW_S),
-        lambda stores: stores.users.lower_steps(1, 1),
-        lambda stores: stores.users.remove(1, revoke_for_s=1),
-        lambda stores: stores.devices.find("d", 1),
-        lambda stores: stores.devices.touch("d", now_s=NOW_S),
-        lambda stores: stores.links.find(["hash"], now_s=NOW_S),
-        lambda stores: stores.links.spend(1, now_s=NOW_S),
-        lambda stores: stores.challenges.add(challenge()),
-        lambda stores: stores.challenges.newest(["browser"], "em", now_s=NOW_S),
-        lambda stores: stores.challenges.answer("c", ["code"], now_s=NOW_S),
-        lambda stores: stores.challenges.prune(now_s=NOW_S),
-        lambda stores: stores.attempts.count((Charge("a", (Limit(1, 1),)),), now_s=NOW_S),
-        lambda stores: stores.attempts.stamps(["a"], now_s=NOW_S),
-        lambda stores: stores.links.prune(now_s=NOW_S),
-        lambda stores: stores.devices.prune(unused_since=NOW_S),
-        lambda stores: stores.attempts.prune(now_s=NOW_S),
-        lambda stores: stores.revocations.add(["value"], for_s=1),
-        lambda stores: stores.revocations.read(None),
-        lambda stores: stores.revocations.prune(),
-    ],
-)
-def test_every_call_says_so_when_the_database_does_not_answer(
-    sql: Stores, call: Callable[[Stores], Any]
-) -> None:
-    with sql.database.writing() as session:
-        Base.metadata.drop_all(session.connection())
-    with pytest.raises(StoreError):
-        call(sql)

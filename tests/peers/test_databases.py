@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from factored.interfaces import Attempt, Charge, Limit, StoreError
-from factored.services.parts import Stores
 from factored.store import schema
 from factored.store.attempts import LOCKS, SqlAttemptStore
+from factored.store.bundle import SqlStores
 from factored.store.database import Database, database_now
 from factored.store.tables import AttemptLockRow, Base, UserRow
 from tests.contract.attempt_store import AttemptStoreContract
@@ -23,13 +23,15 @@ from tests.contract.challenge_store import ChallengeStoreContract
 from tests.contract.device_store import DeviceStoreContract
 from tests.contract.link_store import LinkStoreContract
 from tests.contract.revocation_store import RevocationStoreContract
+from tests.contract.stores import Case, StoresContract
 
 # The same tests again, on the `sql` below.
 from tests.contract.test_stores import (  # noqa: F401
+    drop_tables,
+    sql_case,
     sql_stores,
     test_a_challenge_goes_with_its_user_and_another_one_stays,
     test_a_user_is_removed_and_revoked_or_neither,
-    test_every_call_says_so_when_the_database_does_not_answer,
     test_two_processes_that_count_at_once_let_none_too_many_through,
 )
 from tests.contract.user_store import UserStoreContract, add
@@ -56,12 +58,6 @@ CHARGES = (Charge("a", (Limit(100, 60),)),)
 RACES = 10_000 if FULL else 300
 
 
-def drop_tables(database: Database) -> None:
-    with database.writing() as session:
-        Base.metadata.drop_all(session.connection())
-        session.execute(sa.text(f"DROP TABLE IF EXISTS {schema.VERSION_TABLE}"))
-
-
 @pytest.fixture(scope="session", params=["postgresql", "mariadb"])
 def server(request: pytest.FixtureRequest) -> DatabaseServer:
     made: DatabaseServer = request.getfixturevalue(request.param)
@@ -73,21 +69,21 @@ only_mariadb = pytest.mark.parametrize("server", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
-def sql(server: DatabaseServer) -> Iterator[Stores]:
+def sql(server: DatabaseServer) -> Iterator[SqlStores]:
     made = sql_stores(server.url)
     yield made
     made.database.engine.dispose()
 
 
 @pytest.fixture(scope="session")
-def shared(server: DatabaseServer) -> Iterator[Stores]:
+def shared(server: DatabaseServer) -> Iterator[SqlStores]:
     made = sql_stores(server.url)
     yield made
     made.database.engine.dispose()
 
 
 @pytest.fixture
-def stores(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> Stores:
+def stores(shared: SqlStores, monkeypatch: pytest.MonkeyPatch) -> SqlStores:
     """The tables of all tests, emptied for each: making them takes long."""
     monkeypatch.setattr("factored.store.sql.PAGE", 3)
     if not sa.inspect(shared.database.engine).has_table(UserRow.__tablename__):
@@ -98,6 +94,12 @@ def stores(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> Stores:
             if table.name != AttemptLockRow.__tablename__:
                 session.execute(sa.delete(table))
     return shared
+
+
+class TestStores(StoresContract):
+    @pytest.fixture
+    def case(self, server: DatabaseServer) -> Iterator[Case]:
+        yield from sql_case(server.url)
 
 
 class TestUserStore(UserStoreContract):
@@ -127,7 +129,7 @@ class TestRevocationStore(RevocationStoreContract):
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_models(sql: Stores) -> None:
+def test_the_migrations_make_exactly_the_tables_of_the_models(sql: SqlStores) -> None:
     assert schema.revision(sql.database) == schema.HEAD
     assert differences(sql.database) == []
     migrated = constraint_names(sql.database)
@@ -162,7 +164,7 @@ def cut_upgrade(database: Database, after: int | None) -> int:
     return seen
 
 
-def test_an_upgrade_that_was_cut_off_goes_on_where_it_stopped(sql: Stores) -> None:
+def test_an_upgrade_that_was_cut_off_goes_on_where_it_stopped(sql: SqlStores) -> None:
     drop_tables(sql.database)
     statements = cut_upgrade(sql.database, None)
     assert statements > len(Base.metadata.tables)
@@ -207,7 +209,7 @@ def test_mariadb_makes_tables_that_lose_nothing_whatever_its_defaults(
 
 
 @pytest.mark.parametrize(("length", "fits"), [(254, True), (255, True), (256, False)])
-def test_a_name_is_stored_whole_or_not_at_all(stores: Stores, length: int, fits: bool) -> None:
+def test_a_name_is_stored_whole_or_not_at_all(stores: SqlStores, length: int, fits: bool) -> None:
     name = "\N{KEY}" * length
     if fits:
         assert stores.users.add(name, name, ticket_series="s", now_s=1).username == name
@@ -243,7 +245,7 @@ def test_a_mysql_server_is_refused_in_so_many_words() -> None:
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"])
 def test_counting_is_exact_whatever_isolation_the_ini_asks_for(
-    stores: Stores, server: DatabaseServer, level: str
+    stores: SqlStores, server: DatabaseServer, level: str
 ) -> None:
     given = {"sqlalchemy.url": server.url, "sqlalchemy.isolation_level": level}
     database = Database(given)
@@ -261,7 +263,7 @@ def test_counting_is_exact_whatever_isolation_the_ini_asks_for(
 
 
 def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
-    stores: Stores,
+    stores: SqlStores,
 ) -> None:
     def visit(number: int) -> int:
         own, all_of_it = f"u{number % 3}:totp", f"u{number % 3}:run"
@@ -283,7 +285,7 @@ def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
     assert sum(len(at) for at in own.values()) == counted
 
 
-def test_of_many_that_race_with_one_code_one_is_let_in_each_time(stores: Stores) -> None:
+def test_of_many_that_race_with_one_code_one_is_let_in_each_time(stores: SqlStores) -> None:
     held = add(stores, "al").authenticators[0]
     racers = 4
     together = threading.Barrier(racers)
@@ -302,7 +304,7 @@ def test_of_many_that_race_with_one_code_one_is_let_in_each_time(stores: Stores)
 # -- time ------------------------------------------------------------------------------------------
 
 
-def test_the_databases_clock_tells_unix_time_in_any_time_zone(stores: Stores) -> None:
+def test_the_databases_clock_tells_unix_time_in_any_time_zone(stores: SqlStores) -> None:
     with stores.database.reading() as session:
         now = session.scalar(sa.select(database_now()))
     assert isinstance(now, int)
@@ -328,7 +330,7 @@ LOCK = {
     "postgresql": f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE",
     "mariadb": "LOCK TABLES " + ", ".join(f"{table} WRITE" for table in TABLES),
 }
-CALLS: list[Callable[[Stores], Any]] = [
+CALLS: list[Callable[[SqlStores], Any]] = [
     lambda stores: stores.users.find("al"),
     lambda stores: add(stores, "bo"),
     lambda stores: stores.attempts.count(CHARGES, now_s=NOW_S),
@@ -338,7 +340,7 @@ CALLS: list[Callable[[Stores], Any]] = [
 
 
 def test_tables_that_somebody_holds_are_told_in_bounded_time(
-    stores: Stores, server: DatabaseServer
+    stores: SqlStores, server: DatabaseServer
 ) -> None:
     def waited_s(number: int) -> float:
         began = time.monotonic()
@@ -356,7 +358,7 @@ def test_tables_that_somebody_holds_are_told_in_bounded_time(
     assert time.monotonic() - began < 1
 
 
-def test_a_row_that_somebody_holds_is_told_in_bounded_time(stores: Stores) -> None:
+def test_a_row_that_somebody_holds_is_told_in_bounded_time(stores: SqlStores) -> None:
     with stores.database.writing() as session:
         session.execute(sa.select(AttemptLockRow.id).with_for_update()).all()
         began = time.monotonic()
@@ -368,7 +370,7 @@ def test_a_row_that_somebody_holds_is_told_in_bounded_time(stores: Stores) -> No
 
 @only_postgresql
 def test_options_in_the_url_do_not_lift_the_time_limit(
-    stores: Stores, server: DatabaseServer
+    stores: SqlStores, server: DatabaseServer
 ) -> None:
     given = {"sqlalchemy.url": server.url + "?options=-c%20timezone%3DUTC"}
     database = Database(given)
@@ -379,7 +381,7 @@ def test_options_in_the_url_do_not_lift_the_time_limit(
 
 
 def test_a_server_that_was_restarted_is_used_again_at_once(
-    stores: Stores, server: DatabaseServer
+    stores: SqlStores, server: DatabaseServer
 ) -> None:
     user = add(stores, "al")
     server.stop()
@@ -396,7 +398,7 @@ def test_a_server_that_was_restarted_is_used_again_at_once(
 
 @pytest.fixture
 def make_site(
-    stores: Stores,
+    stores: SqlStores,
     server: DatabaseServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -410,7 +412,7 @@ def make_site(
             super().__init__(*args, **kw)
             databases.append(self)
 
-    monkeypatch.setattr("factored.services.parts.Database", NotedDatabase)
+    monkeypatch.setattr("factored.store.bundle.Database", NotedDatabase)
     given = settings_for(tmp_path, sqlalchemy__url=server.url)
     ini = write_ini(tmp_path, given)
     assert factored("init", str(ini)) == 0

@@ -17,8 +17,8 @@ from factored.schemes import totp
 from factored.services import adoption
 from factored.services.adoption import Adoption, BadSecret, NotAdoptable, read_secret
 from factored.services.enrolment import open_secret
-from factored.services.parts import Stores
 from factored.store import legacy
+from factored.store.bundle import SqlStores
 from factored.store.legacy import LegacyUsers, Newcomer, OldUser
 from tests.contract.test_stores import sql_stores
 from tests.contract.user_store import add
@@ -35,14 +35,14 @@ Fill = Callable[..., None]
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqlStores:
     """Stores of today in the database of yesterday, read by pages of two."""
     monkeypatch.setattr(legacy, "PAGE", 2)
     return sql_stores(f"sqlite:///{tmp_path / 'old.sqlite'}")
 
 
 @pytest.fixture
-def fill(stores: Stores, tmp_path: Path) -> Fill:
+def fill(stores: SqlStores, tmp_path: Path) -> Fill:
     """-> function: rows (id, name, secret) -> None; they are in the old table, which is there"""
 
     def insert(*rows: Row) -> None:
@@ -55,7 +55,7 @@ def fill(stores: Stores, tmp_path: Path) -> Fill:
 
 
 @pytest.fixture
-def adopting(stores: Stores, clock: FixedClock) -> Adoption:
+def adopting(stores: SqlStores, clock: FixedClock) -> Adoption:
     return Adoption(LegacyUsers(stores.database), clock)
 
 
@@ -114,7 +114,7 @@ def test_the_shortest_secret_taken_over_is_the_shortest_that_logs_in() -> None:
     ("characters", "needs_renewal"), [(16, True), (31, True), (32, False), (40, False)]
 )
 def test_a_secret_under_160_bits_is_marked_for_renewal(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing,
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing,
     characters: int, needs_renewal: bool,
 ) -> None:  # fmt: skip
     fill((1, "al", "A" * characters))
@@ -128,7 +128,7 @@ def test_a_secret_under_160_bits_is_marked_for_renewal(
 
 
 def test_a_row_becomes_a_user_who_can_log_in(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((7, "  Jose\u0301 ", f"b'{SECRET}'"))
     adopting.check()
@@ -143,7 +143,7 @@ def test_a_row_becomes_a_user_who_can_log_in(
 
 
 def test_every_user_gets_his_own_secret_and_series_over_several_pages(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     secrets = {f"user{number}": f"JBSWY3DPEHPK3PX{'ABCDE'[number]}" for number in range(5)}
     fill(*((10 - number, name, saved) for number, (name, saved) in enumerate(secrets.items())))
@@ -155,7 +155,7 @@ def test_every_user_gets_his_own_secret_and_series_over_several_pages(
 
 
 def test_a_user_without_a_good_secret_is_taken_over_and_named(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "al", None), (2, "bo", SECRET), (3, "cy", "not base32"))
     assert adopting.run(ring) == adoption.Adopted(
@@ -166,7 +166,7 @@ def test_a_user_without_a_good_secret_is_taken_over_and_named(
 
 
 def test_text_that_sqlite_keeps_as_bytes_is_text(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "José".encode(), SECRET.encode()))
     adopting.run(ring)
@@ -183,7 +183,7 @@ def test_a_database_without_an_old_table_has_nobody_waiting(
 
 @pytest.mark.parametrize("missing", sorted(legacy.COLUMNS))
 def test_a_table_of_the_sites_own_is_left_alone(
-    stores: Stores, adopting: Adoption, ring: KeyRing, missing: str
+    stores: SqlStores, adopting: Adoption, ring: KeyRing, missing: str
 ) -> None:
     columns = {**dict.fromkeys(legacy.COLUMNS, "TEXT"), "email": "TEXT"}
     del columns[missing]
@@ -197,7 +197,7 @@ def test_a_table_of_the_sites_own_is_left_alone(
 
 
 def test_an_old_table_with_columns_added_is_still_the_old_table(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "al", SECRET))
     with stores.database.writing() as session:
@@ -209,7 +209,7 @@ def test_an_old_table_with_columns_added_is_still_the_old_table(
 
 
 def test_names_that_would_become_one_are_told_in_pairs_across_pages(
-    stores: Stores, fill: Fill, adopting: Adoption
+    stores: SqlStores, fill: Fill, adopting: Adoption
 ) -> None:
     fill((1, "al", None), (2, "bo", None), (3, "cy", None), (4, "AL", None), (5, " Al ", None))
     assert refused(adopting) == (
@@ -219,7 +219,7 @@ def test_names_that_would_become_one_are_told_in_pairs_across_pages(
 
 
 def test_a_name_of_a_user_who_is_there_already_is_told(
-    stores: Stores, fill: Fill, adopting: Adoption
+    stores: SqlStores, fill: Fill, adopting: Adoption
 ) -> None:
     add(stores, "Al")
     fill((1, "bo", None), (2, "cy", None), (3, "AL", None))
@@ -251,14 +251,14 @@ def test_a_name_that_is_none_today_is_told_with_the_reason(
 
 
 def test_the_longest_name_is_taken_over(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "a" * 254, None))
     adopting.check()
     assert adopting.run(ring).count == 1
 
 
-def test_all_problems_are_told_at_once(stores: Stores, fill: Fill, adopting: Adoption) -> None:
+def test_all_problems_are_told_at_once(stores: SqlStores, fill: Fill, adopting: Adoption) -> None:
     add(stores, "cy")
     fill((1, "al", None), (2, "b!", None), (3, "AL", None), (4, "Cy", None))
     assert len(refused(adopting)) == 3
@@ -268,7 +268,7 @@ def test_all_problems_are_told_at_once(stores: Stores, fill: Fill, adopting: Ado
 
 
 def test_what_was_taken_over_is_not_taken_over_again(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "al", SECRET), (2, "bo", None), (3, "cy", None))
     assert adopting.run(ring).count == 3
@@ -280,7 +280,7 @@ def test_what_was_taken_over_is_not_taken_over_again(
 
 
 def test_a_row_that_got_the_id_of_a_removed_one_is_another_user(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "al", None), (2, "bo", None))
     adopting.run(ring)
@@ -293,7 +293,7 @@ def test_a_row_that_got_the_id_of_a_removed_one_is_another_user(
     assert [one.username for one in stores.users.each()] == ["al", "bo", "cy", "di"]
 
 
-def test_an_error_at_the_last_row_undoes_all_of_them(stores: Stores, fill: Fill) -> None:
+def test_an_error_at_the_last_row_undoes_all_of_them(stores: SqlStores, fill: Fill) -> None:
     fill(*((number, f"user{number}", None) for number in range(5)))
     old_users = LegacyUsers(stores.database)
 
@@ -310,7 +310,7 @@ def test_an_error_at_the_last_row_undoes_all_of_them(stores: Stores, fill: Fill)
 
 
 def test_a_name_taken_between_the_check_and_the_run_changes_nothing(
-    stores: Stores, fill: Fill, adopting: Adoption, ring: KeyRing
+    stores: SqlStores, fill: Fill, adopting: Adoption, ring: KeyRing
 ) -> None:
     fill((1, "al", None), (2, "bo", None), (3, "cy", None))
     adopting.check()

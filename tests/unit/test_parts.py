@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from factored import plugins
+from factored.app import build
+from factored.codes import new_key
 from factored.converters import as_bool, whole_number
 from factored.finders.email_domain import EmailDomainFinder
 from factored.finders.sql import SqlFinder
-from factored.interfaces import ConfigurationError, FinderContext
+from factored.interfaces import ConfigurationError, FinderContext, StoreContext
+from factored.keys import create_file
 from factored.services import parts
-from tests.support import make_people, settings_for
+from factored.store.bundle import SqlStores
+from tests.support import FixedClock, make_people, settings_for
 
 Offer = Callable[..., None]
 
@@ -44,11 +48,11 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
     return offer
 
 
-def read(folder: Path, **changed: str) -> Mapping[str, Any]:
+def read(folder: Path, **changed: str | None) -> Mapping[str, Any]:
     return parts.read_settings(settings_for(folder, **changed), require_files=False).extra
 
 
-def problems_of(folder: Path, **changed: str) -> tuple[str, ...]:
+def problems_of(folder: Path, **changed: str | None) -> tuple[str, ...]:
     with pytest.raises(ConfigurationError) as caught:
         read(folder, **changed)
     return caught.value.problems
@@ -182,7 +186,9 @@ def test_what_a_finder_of_factored_needs_and_lacks_is_named(tmp_path: Path, miss
 
 def test_a_finder_that_nobody_offers_is_named_with_those_there_are(tmp_path: Path) -> None:
     given = settings_for(tmp_path, autouserfinder="SQLL")
-    assert parts.missing_parts(given) == ["autouserfinder: 'SQLL' must be Email Domain or SQL"]
+    assert parts.missing_parts(given) == [
+        "autouserfinder: 'SQLL' is not installed; factored.finders offers: Email Domain, SQL"
+    ]
 
 
 def test_the_finder_for_ldap_is_told_to_come_later(tmp_path: Path) -> None:
@@ -221,3 +227,72 @@ def test_a_sender_that_nobody_named_is_made_up_and_told(
     told = [text for text in parts.notices(parts.read_settings(given, require_files=False))
             if text.startswith("email_auth.sender")]  # fmt: skip
     assert told == ([f"email_auth.sender is not set: mails come from {sender}"] if sender else [])
+
+
+# -- the store ------------------------------------------------------------------------------------
+
+
+def test_without_the_key_the_store_is_sql_and_made_for_init_alone(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    settings = parts.read_settings(settings_for(tmp_path), require_files=False)
+    with pytest.raises(ConfigurationError, match="factored init"):
+        parts.make_stores(settings, clock)
+    made = parts.make_stores(settings, clock, must_exist=False)
+    assert isinstance(made, SqlStores)
+    assert made.location == f"sqlite:///{tmp_path / 'factored.sqlite'}"
+
+
+def test_sql_needs_its_url_and_another_store_does_not(tmp_path: Path, offer: Offer) -> None:
+    offer(parts.STORES, "Other")
+    (problem,) = problems_of(tmp_path, sqlalchemy__url=None)
+    assert problem.startswith("sqlalchemy.url: is missing")
+    assert problems_of(tmp_path, sqlalchemy__url=None, store="SQL") == (problem,)
+    assert read(tmp_path, sqlalchemy__url=None, store="Other") == {}
+
+
+def test_a_store_made_of_sql_under_another_name_needs_the_url_too(
+    tmp_path: Path, offer: Offer, clock: FixedClock
+) -> None:
+    offer(parts.STORES, "Ours", instead=SqlStores)
+    given = settings_for(tmp_path, store="Ours", sqlalchemy__url=None)
+    with pytest.raises(ConfigurationError, match=r"^sqlalchemy\.url: "):
+        parts.make_stores(parts.read_settings(given, require_files=False), clock)
+
+
+def test_a_stores_factory_gets_all_that_the_context_has(
+    tmp_path: Path, offer: Offer, clock: FixedClock
+) -> None:
+    def factory(context: StoreContext) -> Any:
+        return context
+
+    factory.settings = {"shelf.height": (whole_number(1, 9), 3)}  # type: ignore[attr-defined]
+    offer(parts.STORES, "Shelf", instead=factory)
+    assert problems_of(tmp_path, store="Shelf", shelf__height="x") == (
+        "shelf.height: must be a whole number from 1 to 9",
+    )
+    given = settings_for(tmp_path, store="Shelf", shelf__height="4")
+    settings = parts.read_settings(given, require_files=False)
+    assert settings.extra == {"shelf.height": 4}
+    for must_exist in (True, False):
+        made: Any = parts.make_stores(settings, clock, must_exist=must_exist)
+        assert made == StoreContext(settings, clock, must_exist)
+
+
+def test_a_store_that_nobody_offers_is_told_once_among_all_problems(tmp_path: Path) -> None:
+    told = "store: 'sql' is not installed; factored.stores offers: SQL"
+    given = settings_for(tmp_path, store="sql")
+    create_file(tmp_path / "factored.key", new_key())
+    with pytest.raises(ConfigurationError) as caught:
+        build(given)
+    assert caught.value.problems == (told,)
+    with pytest.raises(ConfigurationError) as caught:
+        build({**given, "hsts": "perhaps"})
+    assert {one.partition(":")[0] for one in caught.value.problems} == {"hsts", "store"}
+
+
+def test_a_store_that_cannot_be_loaded_is_the_operators_problem(
+    tmp_path: Path, offer: Offer
+) -> None:
+    offer(parts.STORES, "Broken", instead=ConfigurationError(["it is broken"]))
+    assert parts.missing_parts({"store": "Broken"}) == ["store: it is broken"]

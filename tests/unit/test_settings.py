@@ -61,6 +61,7 @@ CONVERTED: list[tuple[str, str, str, Any]] = [
     ("autouserfinder.valid_domains", "A.test\n.b.test", "finder_valid_domains",
      ("a.test", "b.test")),
     ("hide_banner", "yes", "hide_banner", True),
+    ("store", "Shelf", "store", "Shelf"),
 ]  # fmt: skip
 
 OLD_NAMES = [

@@ -107,7 +107,7 @@ class Postman:
             },
         ).to_message()
         with self._connected() as connection:
-            # smtplib leaves bytes as they are; SMTP has one line end alone (RFC 5321 section 2.3.8).
+            # smtplib leaves bytes alone, and SMTP has one line end (RFC 5321 section 2.3.8).
             content = re.sub(rb"\r?\n", b"\r\n", encode_message(message))
             connection.sendmail(sender, [mail.to], content)
 

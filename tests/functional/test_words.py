@@ -185,4 +185,4 @@ def test_the_operators_words_stand_in_the_mail_as_it_is_sent(
     assert (mail["To"], mail["Subject"]) == (NAME, "Für dich, today")
     assert mail["From"] == envelope == "Our Site <site@example.org>"
     text = mail.get_body(("plain",)).get_content().strip()
-    assert re.fullmatch(rf"Grüße!\n\nHere: {code} {{not}} a field", text)
+    assert re.fullmatch(rf"Grüße!\r\n\r\nHere: {code} {{not}} a field", text)

@@ -66,6 +66,8 @@ class Postman:
                 given[key] = as_bool(given.get(key, "false"))
             except ValueError as error:
                 problems.append(f"{key}: {given[key]!r} {error}")
+        if given["mail.tls"] is given["mail.ssl"] is True:
+            problems.append("mail.ssl: set it or mail.tls, not both: TLS at once, or by STARTTLS")
         if problems:
             raise ConfigurationError(problems)
         try:

@@ -379,8 +379,14 @@ def _check_together(
                 for rest in needed
                 if not texts.get(f"autouserfinder.{rest}")
             )
-    mails_links = "Email" in value("supported_auth_schemes") and "{url}" in value("email_auth_body")
-    if mails_links and value("public_url") is None:
+    mails = "Email" in value("supported_auth_schemes")
+    for name, attribute, sent in (
+        ("email_auth.body", "email_auth_body", mails),
+        ("allowgooglecodereminder.body", "reminder_body", value("reminder")),
+    ):
+        if sent and "{code}" not in value(attribute):
+            problems.append(Problem(name, "has no {code}, so its mails would be of no use"))
+    if mails and "{url}" in value("email_auth_body") and value("public_url") is None:
         problems.append(
             Problem("public_url", "is missing; mails with links need it, like https://example.com")
         )

@@ -191,10 +191,6 @@ def scheme_factories(given: Mapping[str, str]) -> tuple[list[Any], list[str]]:
 def missing_parts(given: Mapping[str, str]) -> list[str]:
     """ini strings -> problems: a finder or store that nobody offers, add-ons not installed"""
     problems: list[str] = []
-    body = given.get("email_auth.body", given.get("em.body", ""))
-    mails_codes = "Email" in as_lines(given.get("supported_auth_schemes", ""))
-    if mails_codes and body.strip() and "{code}" not in body:
-        problems.append("email_auth.body: has no {code}, so its mails would hold none")
     for key, group in (("autouserfinder", FINDERS), ("store", STORES)):
         name = given.get(key, "").strip()
         if name and name != LDAP:  # settings has a sentence for that one

@@ -399,6 +399,13 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
                 step()
 
 
+def test_two_kinds_of_tls_at_once_stop_the_start() -> None:
+    given = {"mail.host": "127.0.0.1", "mail.tls": "true", "mail.ssl": "yes"}
+    with pytest.raises(ConfigurationError) as caught:
+        Postman(given, sender=SENDER)
+    assert caught.value.problems[0].startswith("mail.ssl: set it or mail.tls, not both")
+
+
 @pytest.mark.parametrize(
     ("key", "text"), [("tls", "treu"), ("ssl", "maybe"), ("port", "smtp"), ("debug", "much")]
 )

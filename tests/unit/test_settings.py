@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -366,11 +367,34 @@ def test_a_cookie_for_other_sites_must_be_secure(
 
 
 @pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"supported_auth_schemes": "Email", "email_auth.body": "Hello"}, False),
+        ({"supported_auth_schemes": "Email", "em.body": "{url}"}, False),
+        ({"supported_auth_schemes": "Email", "email_auth.body": "{code}"}, True),
+        ({"email_auth.body": "Hello"}, True),
+        ({"allowgooglecodereminder": "true", "allowcodereminder.body": "Hello"}, False),
+        ({"allowgooglecodereminder": "true", "allowcodereminder.body": "{code}"}, True),
+        ({"allowgooglecodereminder.body": "Hello"}, True),
+    ],
+)
+def test_a_mail_that_is_sent_must_hold_the_code(
+    site: dict[str, str], given: dict[str, str], taken: bool
+) -> None:
+    site.update({"public_url": "https://a.test", **given})
+    if taken:
+        parse(site)
+    else:
+        (problem,) = problems_of(site)
+        assert re.match(r"(email_auth|allowgooglecodereminder)\.body: has no \{code\}", problem)
+
+
+@pytest.mark.parametrize(
     ("schemes", "body", "url", "taken"),
     [
         ("Email", "{code} {url}", "", False),
-        ("Google Auth\nEmail", "{url}", "", False),
-        ("Email", "{url}", "https://a.test", True),
+        ("Google Auth\nEmail", "{code}{url}", "", False),
+        ("Email", "{code}{url}", "https://a.test", True),
         ("Email", "{code}", "", True),
         ("Google Auth", "{url}", "", True),
     ],

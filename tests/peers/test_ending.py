@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import time
 from collections.abc import Callable
 
@@ -38,12 +41,52 @@ def copy_of(browser: Browser) -> Browser:
     return Browser(browser.port, browser.address, dict(browser.cookies))
 
 
-def test_removing_a_user_ends_the_open_session(front: Front) -> None:
-    user, browser = front.add_user(), visitor(front)
+@pytest.mark.parametrize("verb", ["remove", "disable", "reset"])
+def test_what_an_operator_ends_is_over_in_every_process(front: Front, verb: str) -> None:
+    user, other, browser, bystander = (
+        front.add_user(), front.add_user(), visitor(front), visitor(front)
+    )  # fmt: skip
     browser.sign_in(user)
+    bystander.sign_in(other)
     assert all(on_every_worker(front, browser))
-    front.installation.done("user", "remove", f"--username={user.name}")
+    front.installation.done("user", verb, f"--username={user.name}", "--json")
     ends_soon(front, browser)
+    assert all(on_every_worker(front, bystander))
+
+
+def test_a_disabled_user_gets_in_again_once_enabled(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    front.installation.done("user", "disable", f"--username={user.name}")
+    assert browser.attempt(user.name, code(user.secret)).status == 200
+    front.installation.done("user", "enable", f"--username={user.name}")
+    browser.sign_in(user)
+
+
+def test_a_reset_ends_what_was_and_a_new_authenticator_gets_in(front: Front) -> None:
+    user, browser = front.add_user(), visitor(front)
+    told = front.installation.done("user", "reset", f"--username={user.name}", "--json")
+    path = json.loads(told)["url"]
+    browser.sign_in(user)  # the old one works until then
+    shown = browser.send(form_of(browser.get(path)), submit="show")
+    key = re.search(r'class="key">([A-Z2-7 ]+)<', shown.text)
+    assert key
+    secret = key[1].replace(" ", "")
+    done = browser.send(form_of(shown), code=code(secret), submit="confirm")
+    assert "is set up" in done.text
+    ends_soon(front, browser)
+    assert browser.attempt(user.name, code(user.secret, 1)).status == 200
+    browser.sign_in(dataclasses.replace(user, secret=secret), steps=1)
+    assert browser.get(path).status == 404
+
+
+def test_signing_out_everywhere_ends_the_tickets_of_all_browsers(front: Front) -> None:
+    user, here, there = front.add_user(), visitor(front), visitor(front)
+    here.sign_in(user)
+    there.sign_in(user, steps=1)
+    assert all(on_every_worker(front, there))
+    done = here.send(form_of(here.get("/auth/logout")), submit="everywhere")
+    assert "in every browser" in done.text
+    ends_soon(front, there)
 
 
 def test_logging_out_ends_the_ticket_for_whoever_holds_it(front: Front) -> None:

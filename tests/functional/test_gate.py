@@ -29,11 +29,11 @@ def gate_of(site: Site) -> Any:
 
 
 def raw(site: Site, path: str, **environ: Any) -> dict[str, Any]:
-    """site, PATH_INFO as a server hands it, more environ -> status, headers and body"""
+    """site, PATH_INFO as a server hands it, more environ -> status, headers (sent: all), body"""
     got: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        got.update(status=int(status[:3]), headers=dict(headers))
+        got.update(status=int(status[:3]), headers=dict(headers), sent=headers)
 
     asked = {
         "REQUEST_METHOD": "GET",

@@ -91,6 +91,7 @@ class Gate:
         self._cookie_name = settings.cookie_name
         self._base = settings.base_auth_url
         self._below_base = settings.base_auth_url + "/"
+        self._healthz = settings.base_auth_url + "/healthz"
         self._exempt = settings.excepted_paths
         self._include_ip = settings.include_ip
         self._absolute_timeout_s = settings.auth_absolute_timeout
@@ -135,10 +136,14 @@ class Gate:
                 "431 Request Header Fields Too Large",
                 "The cookies of this site have grown too large: delete them and try again.",
             )
+        path = environ.get("PATH_INFO", "")
+        if "," in environ.get("HTTP_HOST", "") and path != self._healthz:
+            # waitress joins two Host headers, and also two requests the first of which expects
+            # 100-continue without a body. Source: RFC 9112 section 3.2.
+            return self._answers.page("400 Bad Request", "This request names more than one host.")
         if self._proxies:
             self._proxies.apply(environ)
-        path = environ.get("PATH_INFO", "")
-        if self._public_host is not None and path != self._base + "/healthz":
+        if self._public_host is not None and path != self._healthz:
             scheme = environ.get("wsgi.url_scheme", "http")
             if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
                 return self._answers.page(

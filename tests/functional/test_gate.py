@@ -624,6 +624,18 @@ def test_with_a_public_url_every_other_host_is_refused(
     assert raw(site, "/auth/healthz", **environ)["status"] == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/open", "/auth/ga"])
+@pytest.mark.parametrize("hosts", ["a.test, b.test", "a.test,a.test", ",a.test", "a.test,"])
+def test_a_request_with_two_hosts_is_refused(
+    make_site: Callable[..., Site], downstream: Recorder, path: str, hosts: str
+) -> None:
+    """waitress and Paste join the two. Source: RFC 9112 section 3.2."""
+    site = make_site(downstream, excepted_paths="/open")
+    cookie = f"auth_tkt={site.ticket()}"
+    assert raw(site, path, HTTP_HOST=hosts, HTTP_COOKIE=cookie)["status"] == 400
+    assert downstream.seen == []
+
+
 @pytest.mark.parametrize("path", ["/", "/open", "/auth", "/auth/ga", "/auth/healthz"])
 @pytest.mark.parametrize(("size", "refused"), [(8191, False), (8192, False), (8193, True)])
 def test_cookies_that_have_grown_too_large_are_refused_before_they_are_read(

@@ -290,6 +290,8 @@ WAITRESS = (
     "max_request_body_size = 4294967296\n"
 )
 GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
+# The sync worker of gunicorn keeps no connection open; this one does.
+GTHREAD = GUNICORN + "worker_class = gthread\nthreads = 4\n"
 PASTE = "[server:main]\nuse = egg:Paste#http\nhost = 127.0.0.1\nport = {port}\n"
 
 LOGGING = """
@@ -391,17 +393,16 @@ def simpleproxy_ini(site_port: int, server: str, gate: str = GATE, proxy: str = 
 
 
 def start_front(folder: Path, kind: str, site_port: int, gate: str = GATE) -> Front:
-    """folder, waitress or gunicorn, port of the site -> factored before it, running"""
+    """folder, waitress, gunicorn or gthread, port of the site -> factored before it, running"""
     folder.mkdir()
     port = free_port()
     installation = Installation(folder)
-    section = (WAITRESS if kind == "waitress" else GUNICORN).format(port=port)
+    section = {"waitress": WAITRESS, "gunicorn": GUNICORN, "gthread": GTHREAD}[kind].format(
+        port=port
+    )
     ini = installation.ini("site.ini", simpleproxy_ini(site_port, section, gate))
     installation.done("init")
-    argv = {
-        "waitress": [program("pserve"), str(ini)],
-        "gunicorn": [program("gunicorn_paste"), str(ini)],
-    }[kind]
-    if kind == "gunicorn":
+    argv = [program("pserve" if kind == "waitress" else "gunicorn_paste"), str(ini)]
+    if kind != "waitress":
         program("gunicorn")
     return Front(installation, ini, Server(argv, port, folder / "server").start(), kind)

@@ -164,3 +164,78 @@ def test_any_text_is_either_taken_or_refused_with_a_sentence(typed: str) -> None
     else:
         assert name == names.check(name) == name.strip() != ""
         assert name.isprintable()
+
+
+# -- who is whom ---------------------------------------------------------------------------------
+
+PRINTABLE = st.text("".join(map(chr, range(0x20, 0x7F))), min_size=1, max_size=8)
+ADDRESSES = st.tuples(
+    st.text("abAB1.+%_", min_size=1, max_size=5), st.text("abAB1.-", min_size=1, max_size=5)
+).map("@".join)
+
+
+@relaxed
+@given(st.one_of(PRINTABLE, ADDRESSES), st.one_of(PRINTABLE, ADDRESSES))
+def test_names_of_ascii_are_one_user_if_they_differ_in_case_and_edges_only(
+    one: str, other: str
+) -> None:
+    try:
+        keys = key_of(one), key_of(other)
+    except names.BadName:
+        assume(False)
+    assert (keys[0] == keys[1]) is (one.strip().lower() == other.strip().lower())
+
+
+@relaxed
+@given(st.one_of(NAMES, st.text(ODD + "\u212a@a.\uff20\ufe6b", max_size=8)), ADDRESSES)
+def test_nothing_else_is_taken_for_an_address(typed: str, address: str) -> None:
+    """Or somebody who may choose a name could get the mail of another."""
+    try:
+        keys = key_of(typed), key_of(address)
+    except names.BadName:
+        assume(False)
+    assert keys[0] != keys[1] or typed.strip().lower() == address.strip().lower()
+    assert "@" not in keys[0] or typed.strip().isascii()
+
+
+@relaxed
+@given(NAMES, NAMES)
+def test_two_names_are_one_user_exactly_if_unicode_says_so(one: str, other: str) -> None:
+    """D145 written out: NFD(fold(NFD(fold(NFD(X))))) of both is the same."""
+
+    def caseless(text: str) -> str:
+        form = unicodedata.normalize("NFD", text)
+        for _ in range(2):
+            form = unicodedata.normalize("NFD", form.casefold())
+        return form
+
+    try:
+        stored = names.check(one), names.check(other)
+    except names.BadName:
+        assume(False)
+    same = caseless(stored[0]) == caseless(stored[1])
+    assert (names.key(stored[0]) == names.key(stored[1])) is same
+
+
+@pytest.mark.parametrize("around", ["{}", "a{}", "{}b", "a{}b", "al@a.te{}st"])
+def test_no_control_mark_or_stray_character_is_taken_anywhere(around: str) -> None:
+    """Every one of the Basic Multilingual Plane, and the tags and private planes by their ends."""
+    chars = [chr(point) for point in (*range(0x10000), *range(0xE0000, 0xE0200), 0xF0000, 0x10FFFF)]
+    refused = [char for char in chars if unicodedata.category(char)[0] == "C" or char == "!"]
+    assert len(refused) > 8_000
+    for char in refused:
+        with pytest.raises(names.BadName):
+            names.check(around.format(char))
+
+
+@relaxed
+@given(NAMES)
+def test_a_key_holds_nothing_that_a_ticket_or_a_log_could_mistake(typed: str) -> None:
+    try:
+        key = key_of(typed)
+    except names.BadName:
+        assume(False)
+    assert "!" not in key
+    assert key.isprintable()
+    assert key == key.strip()
+    assert 0 < len(key) <= names.MAX_LENGTH

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.support_programs import FULL as FULL
 from tests.support_programs import require_program
 
 BIN = Path(sys.executable).parent
@@ -29,9 +30,6 @@ STOP_S = 10
 PAUSE_S = 0.03
 SHOWN = 6000
 """Characters of a server's output that a failure shows."""
-
-FULL = os.environ.get("FACTORED_FULL") == "1"
-"""Larger files and more fuzzing, which takes long."""
 
 
 def program(name: str) -> str:

@@ -62,7 +62,8 @@ def test_a_name_is_stored_as_typed_trimmed_and_in_nfc(typed: str, stored: str) -
         ("al@.test", "e-mail"), ("al@a..test", "e-mail"), ("al@a.test.", "e-mail"),
         ("al@-a.test", "e-mail"), ("al@a-.test", "e-mail"), ("al@[192.0.2.1]", "e-mail"),
         ("al@a_b.test", "e-mail"), ("al\uff20a.test", "e-mail"), ("al\ufe6ba.test", "e-mail"),
-        ("al%a.test@\uff20b.test", "e-mail"), ("al@a.test\uff0ex", "e-mail"),
+        ("al%a.test@\uff20b.test", "e-mail"), ("al@\u212a.test", "e-mail"),
+        ("al@a.test\uff0ex", "e-mail"),
     ],
 )  # fmt: skip
 def test_a_name_that_could_mislead_is_refused_with_a_reason(typed: str, word: str) -> None:
@@ -169,9 +170,16 @@ def test_any_text_is_either_taken_or_refused_with_a_sentence(typed: str) -> None
 # -- who is whom ---------------------------------------------------------------------------------
 
 PRINTABLE = st.text("".join(map(chr, range(0x20, 0x7F))), min_size=1, max_size=8)
-ADDRESSES = st.tuples(
-    st.text("abAB1.+%_", min_size=1, max_size=5), st.text("abAB1.-", min_size=1, max_size=5)
-).map("@".join)
+WORDS = st.lists(st.text("abAB1", min_size=1, max_size=3), min_size=1, max_size=2)
+ADDRESSES = st.tuples(WORDS.map(".".join), WORDS.map("-".join)).map("@".join)
+TAKEN = st.one_of(
+    st.text(
+        st.characters(exclude_categories=("C", "Z"), exclude_characters="!@\uff20\ufe6b"),
+        min_size=1, max_size=20,
+    ),
+    st.text(ODD, min_size=1, max_size=8),
+)  # fmt: skip
+"""Names of which next to none are refused, so that two of them are rarely in vain."""
 
 
 @relaxed
@@ -187,7 +195,7 @@ def test_names_of_ascii_are_one_user_if_they_differ_in_case_and_edges_only(
 
 
 @relaxed
-@given(st.one_of(NAMES, st.text(ODD + "\u212a@a.\uff20\ufe6b", max_size=8)), ADDRESSES)
+@given(st.one_of(TAKEN, st.text("abAB1@\u212a\uff20\ufe6b", max_size=8), ADDRESSES), ADDRESSES)
 def test_nothing_else_is_taken_for_an_address(typed: str, address: str) -> None:
     """Or somebody who may choose a name could get the mail of another."""
     try:
@@ -199,7 +207,7 @@ def test_nothing_else_is_taken_for_an_address(typed: str, address: str) -> None:
 
 
 @relaxed
-@given(NAMES, NAMES)
+@given(TAKEN, TAKEN)
 def test_two_names_are_one_user_exactly_if_unicode_says_so(one: str, other: str) -> None:
     """D145 written out: NFD(fold(NFD(fold(NFD(X))))) of both is the same."""
 
@@ -229,7 +237,7 @@ def test_no_control_mark_or_stray_character_is_taken_anywhere(around: str) -> No
 
 
 @relaxed
-@given(NAMES)
+@given(TAKEN)
 def test_a_key_holds_nothing_that_a_ticket_or_a_log_could_mistake(typed: str) -> None:
     try:
         key = key_of(typed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from factored import converters
 from factored import settings as ini
+from factored.answers import Answers
 from factored.auth_tkt import TicketFormat
 from factored.clock import SystemClock
 from factored.gate import Gate
@@ -18,11 +19,9 @@ from factored.hello import hello as hello_app
 from factored.interfaces import (
     Clock,
     ConfigurationError,
-    Environ,
     FactoredError,
     Scheme,
     SchemeContext,
-    StartResponse,
     WsgiApp,
 )
 from factored.proxy import SimpleProxy
@@ -189,14 +188,12 @@ def _collect(problems: list[str], *makers: Callable[[], Any]) -> list[Any]:
     return made
 
 
-def nothing_here(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The downstream of an ``app`` without one: there are only login pages."""
-    body = b"You are signed in. There is no site behind these pages.\n"
-    start_response(
-        "404 Not Found",
-        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
-    )
-    return [body]
+nothing_here = Answers().answer(
+    "404 Not Found",
+    b"You are signed in. There is no site behind these pages.\n",
+    ("Content-Type", "text/plain; charset=utf-8"),
+)
+"""The downstream of an ``app`` without one: there are only login pages."""
 
 
 # -- Paste factories ------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ UNIX_SOCKET = "unix"
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+BLANKS = " \t"
+"""What may stand around a header's value; Python would strip more (RFC 9110 section 5.6.3)."""
+
 # The reserved characters that RFC 3986 section 3.3 allows in a path as they are.
 PATH_SAFE = "/-._~!$&'()*+,;=:@"
 
@@ -67,7 +70,7 @@ def raw_target(environ: Environ) -> str:
 def canonical_host(host: str, scheme: str) -> str:
     """Host header, scheme -> host in lower case, with the port only where it is not the default"""
     default = ":443" if scheme == "https" else ":80"
-    return host.strip().lower().removesuffix(default)
+    return host.strip(BLANKS).lower().removesuffix(default)
 
 
 def host_of(url: str) -> str:
@@ -129,11 +132,11 @@ class TrustedProxies:
             environ["REMOTE_ADDR"] = address
             if not self._trusted(address):
                 break
-        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip(BLANKS).lower()
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
-        host = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip()
-        if host and host.isascii() and not set(host) & set(" \t/\\@?#<>\"'"):
+        host = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip(BLANKS)
+        if re.fullmatch(r"[!-~]+", host) and not set(host) & set("/\\@?#<>\"'"):
             environ["HTTP_HOST"] = host
 
     def _trusted(self, address: str) -> bool:

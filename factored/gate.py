@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from factored import cookies
 from factored import environ as env
-from factored.answers import answer, page
+from factored.answers import Answers
 from factored.auth_tkt import (
     NO_ADDRESS,
     TicketCookie,
@@ -86,10 +86,12 @@ class Gate:
         self._revocations = revocations
         self._now_s = clock.now_s
         self._closing = closing
+        self._answers = Answers(hsts=settings.hsts)
         self._cookie = TicketCookie(settings)
         self._cookie_name = settings.cookie_name
         self._base = settings.base_auth_url
         self._below_base = settings.base_auth_url + "/"
+        self._healthz = settings.base_auth_url + "/healthz"
         self._exempt = settings.excepted_paths
         self._include_ip = settings.include_ip
         self._absolute_timeout_s = settings.auth_absolute_timeout
@@ -104,7 +106,9 @@ class Gate:
             app = self._decide(environ)
         except Exception:
             log.exception("the gate failed on a request, which was refused")
-            app = page("500 Internal Server Error", "Something went wrong here, and was logged.")
+            app = self._answers.page(
+                "500 Internal Server Error", "Something went wrong here, and was logged."
+            )
         return app(environ, start_response)
 
     def close(self) -> None:
@@ -119,24 +123,32 @@ class Gate:
         are gone, and the auth app is reached with or without a ticket.
         """
         if any(key in environ for key in PATH_HEADERS):
-            return page("400 Bad Request", "A header of this request tries to move the path.")
+            return self._answers.page(
+                "400 Bad Request", "A header of this request tries to move the path."
+            )
         env.repair_path(environ)
         for key in IDENTITY_KEYS:
             environ.pop(key, None)
         environ["factored.cookie_name"] = self._cookie_name
         environ["factored.base_auth_url"] = self._base
         if len(environ.get("HTTP_COOKIE", "")) > cookies.MAX_HEADER_BYTES:
-            return page(
+            return self._answers.page(
                 "431 Request Header Fields Too Large",
                 "The cookies of this site have grown too large: delete them and try again.",
             )
+        path = environ.get("PATH_INFO", "")
+        if "," in environ.get("HTTP_HOST", "") and path != self._healthz:
+            # waitress joins two Host headers, and also two requests the first of which expects
+            # 100-continue without a body. Source: RFC 9112 section 3.2.
+            return self._answers.page("400 Bad Request", "This request names more than one host.")
         if self._proxies:
             self._proxies.apply(environ)
-        path = environ.get("PATH_INFO", "")
-        if self._public_host is not None and path != self._base + "/healthz":
+        if self._public_host is not None and path != self._healthz:
             scheme = environ.get("wsgi.url_scheme", "http")
             if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
-                return page("400 Bad Request", "This site is not served under that name.")
+                return self._answers.page(
+                    "400 Bad Request", "This site is not served under that name."
+                )
         if path == self._base or path.startswith(self._below_base):
             return self._auth(environ, path)
         ticket = the_one(self._good_tickets(environ, MAX_CANDIDATES))
@@ -151,7 +163,7 @@ class Gate:
         if path in self._exempt and _sent_plainly(environ):
             return self._downstream
         if not self._revocations.ready:
-            return page(
+            return self._answers.page(
                 "503 Service Unavailable",
                 "Sign-in is not possible at the moment. Please try again in a few seconds.",
                 ("Retry-After", "5"),
@@ -247,7 +259,9 @@ class Gate:
     def _auth(self, environ: Environ, path: str) -> WsgiApp:
         """environ, path -> the auth app, mounted at base_auth_url and told the good tickets"""
         if not env.is_utf8(path):
-            return page("400 Bad Request", "The address holds bytes that are not text.")
+            return self._answers.page(
+                "400 Bad Request", "The address holds bytes that are not text."
+            )
         # All of them: junk planted before a good one must not save it from logout.
         tickets = self._good_tickets(environ)
         environ["factored.tickets"] = tuple(tickets)
@@ -268,21 +282,19 @@ class Gate:
             target = env.raw_target(environ)
             if len(target) <= MAX_REFERRER:
                 login_url += "?referrer=" + quote(target.encode("latin-1", "replace"), safe="/")
-            return page(
+            return self._answers.page(
                 "302 Found",
                 f'You are being sent to <a href="{html.escape(login_url)}">sign in</a>.',
                 ("Location", login_url),
             )
         if "html" in environ.get("HTTP_ACCEPT", ""):
-            return page(
+            return self._answers.page(
                 "401 Unauthorized",
                 f'Please <a href="{html.escape(login_url)}">sign in</a> first.',
             )
         body = {"error": "authentication_required", "login_url": login_url}
-        return answer(
-            "401 Unauthorized",
-            json.dumps(body).encode(),
-            [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
+        return self._answers.answer(
+            "401 Unauthorized", json.dumps(body).encode(), ("Content-Type", "application/json")
         )
 
 

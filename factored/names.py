@@ -42,7 +42,7 @@ def check(text: str) -> str:
     if "!" in name:
         raise BadName("The user name must not have an exclamation mark.")
     if any("@" in unicodedata.normalize("NFKC", char) for char in name) and not (
-        ADDRESS.fullmatch(name)
+        ADDRESS.fullmatch(text.strip())
     ):
         raise BadName("A user name with @ must be one plain e-mail address.")
     return name

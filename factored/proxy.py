@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as UpstreamTimeout
 from urllib3.util import SKIP_HEADER
 
+from factored.answers import Answers
 from factored.interfaces import Environ, StartResponse
 from factored.upstream import BLOCK, LENGTH, TARGET, TCHARS, Connection, TlsConnection
 
@@ -51,6 +52,12 @@ PAGES = {
     411: ("411 Length Required", "This upload has to say how long it is."),
     502: ("502 Bad Gateway", "The application behind this site cannot be reached right now."),
     504: ("504 Gateway Timeout", "The application behind this site took too long to answer."),
+}
+
+ALLOW = {405: [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]}
+ANSWERS = {
+    status: Answers().page(title, text, *ALLOW.get(status, []))
+    for status, (title, text) in PAGES.items()
 }
 
 log = logging.getLogger(__name__)
@@ -147,14 +154,7 @@ def _page(
 ) -> Iterable[bytes]:
     """environ, start_response, key of PAGES, reason for the log -> body"""
     log.log(logging.WARNING if status >= 500 else logging.INFO, "%d: %s", status, reason)
-    title, text = PAGES[status]
-    page = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{text}</p>\n".encode()
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
-    headers.append(("Cache-Control", "no-store"))
-    if status == 405:
-        headers.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    start_response(title, headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+    return ANSWERS[status](environ, start_response)
 
 
 # -- the request -------------------------------------------------------------------------------

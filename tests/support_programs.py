@@ -7,6 +7,9 @@ import shutil
 
 import pytest
 
+FULL = os.environ.get("FACTORED_FULL") == "1"
+"""Larger files and more fuzzing, which takes long."""
+
 
 def require_program(name: str) -> str:
     """program -> its path; without it the test is skipped, or fails where peers are required"""

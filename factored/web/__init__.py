@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any, cast
 
 from pyramid.config import Configurator
@@ -50,7 +49,7 @@ def make_auth_app(site: Site) -> WsgiApp:
         settings={**site.settings.pyramid, "pyramid.includes": ""}, package="factored.web"
     )
     config.add_view_deriver(security.guard(site), name="factored_guard")
-    config.add_subscriber(partial(security.add_headers, hsts=site.settings.hsts), NewResponse)
+    config.add_subscriber(security.header_adder(hsts=site.settings.hsts), NewResponse)
 
     health = Health(site)
     _page(config, "chooser", "/", Chooser(site).show, methods=FORM)

@@ -28,11 +28,27 @@ def local_path(text: str, auth_path: str) -> str | None:
         or not re.fullmatch(r"[^\x00-\x20\x7f-\x9f\ud800-\udfff]+", text)
     ):
         return None
-    path = posixpath.normpath(unquote(re.split(r"[?#]", text, maxsplit=1)[0]))
-    # normpath keeps two leading slashes, which POSIX leaves open.
-    path = "/" + path.lstrip("/")
+    asked = unquote(_without_dots(re.split(r"[?#]", text, maxsplit=1)[0]))
     login = unquote(auth_path)
-    if path == login or path.startswith(login + "/"):
-        return None
+    # Some servers remove dots once more, after decoding, and cut leading slashes.
+    for path in (asked, posixpath.normpath(asked)):
+        shown = "/" + path.lstrip("/")
+        if shown == login or shown.startswith(login + "/"):
+            return None
     quoted = quote(text, safe=PRINTABLE_ASCII)
     return quoted if len(quoted) <= MAX_LENGTH else None
+
+
+def _without_dots(path: str) -> str:
+    """path of a URL -> the path that a browser asks for; only a slash ends a segment, no ``%2f``
+
+    Source: WHATWG URL Standard, path state, and single- and double-dot URL path segments.
+    """
+    kept: list[str] = []
+    for segment in path[1:].split("/"):
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(segment)
+    return "/" + "/".join(kept)

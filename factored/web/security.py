@@ -15,6 +15,7 @@ from pyramid.events import NewResponse
 from pyramid.request import Request
 from pyramid.response import Response
 
+from factored.answers import security_headers
 from factored.environ import canonical_host, quoted
 from factored.interfaces import Environ
 from factored.web.site import LocalRedirect, Site
@@ -44,20 +45,8 @@ BUTTONS = (
 )
 """Every value of ``submit`` in a form of ours."""
 
-HEADERS = {
-    # No form-action: Chromium applies it to the redirect after the form too, and so stops logins.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    # Not no-referrer: Chromium would send "Origin: null" with our own forms.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
-HSTS = "max-age=31536000"
+LOADS = "style-src 'self'; script-src 'self'; img-src 'self' data:; "
+"""What a page may load, as directives of its Content-Security-Policy."""
 
 
 class Refused(Exception):
@@ -207,10 +196,13 @@ def _check_csrf_token(site: Site, request: Request, form: dict[str, str]) -> Non
         raise Refused(403, "This form is too old, or not ours. Open the page again and repeat it.")
 
 
-def add_headers(event: NewResponse, *, hsts: bool) -> None:
-    """answer -> None; what every answer of the auth app says to the browser"""
-    headers = event.response.headers
-    headers.update(HEADERS)
-    headers.setdefault("Cache-Control", "no-store")
-    if hsts:
-        headers["Strict-Transport-Security"] = HSTS
+def header_adder(*, hsts: bool) -> Callable[[NewResponse], None]:
+    """setting -> subscriber that adds what every answer of the auth app says to the browser"""
+    said = security_headers(hsts=hsts, loads=LOADS)
+
+    def add_headers(event: NewResponse) -> None:
+        headers = event.response.headers
+        headers.update(said)
+        headers.setdefault("Cache-Control", "no-store")
+
+    return add_headers

@@ -29,11 +29,11 @@ def gate_of(site: Site) -> Any:
 
 
 def raw(site: Site, path: str, **environ: Any) -> dict[str, Any]:
-    """site, PATH_INFO as a server hands it, more environ -> status, headers and body"""
+    """site, PATH_INFO as a server hands it, more environ -> status, headers (sent: all), body"""
     got: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        got.update(status=int(status[:3]), headers=dict(headers))
+        got.update(status=int(status[:3]), headers=dict(headers), sent=headers)
 
     asked = {
         "REQUEST_METHOD": "GET",
@@ -622,6 +622,18 @@ def test_with_a_public_url_every_other_host_is_refused(
     assert raw(site, "/auth/readyz", **environ)["status"] == (400 if status == 400 else 200)
     assert raw(site, "/open", **environ)["status"] == (400 if status == 400 else 200)
     assert raw(site, "/auth/healthz", **environ)["status"] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/open", "/auth/ga"])
+@pytest.mark.parametrize("hosts", ["a.test, b.test", "a.test,a.test", ",a.test", "a.test,"])
+def test_a_request_with_two_hosts_is_refused(
+    make_site: Callable[..., Site], downstream: Recorder, path: str, hosts: str
+) -> None:
+    """waitress and Paste join the two. Source: RFC 9112 section 3.2."""
+    site = make_site(downstream, excepted_paths="/open")
+    cookie = f"auth_tkt={site.ticket()}"
+    assert raw(site, path, HTTP_HOST=hosts, HTTP_COOKIE=cookie)["status"] == 400
+    assert downstream.seen == []
 
 
 @pytest.mark.parametrize("path", ["/", "/open", "/auth", "/auth/ga", "/auth/healthz"])

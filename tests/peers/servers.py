@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support import eventually
+from tests.support_programs import FULL as FULL
 from tests.support_programs import require_program
 
 BIN = Path(sys.executable).parent
@@ -28,9 +29,6 @@ START_S = 20
 STOP_S = 10
 SHOWN = 6000
 """Characters of a server's output that a failure shows."""
-
-FULL = os.environ.get("FACTORED_FULL") == "1"
-"""Larger files and more fuzzing, which takes long."""
 
 
 def program(name: str) -> str:
@@ -277,11 +275,14 @@ WAITRESS = (
     "max_request_body_size = 4294967296\n"
 )
 GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
+# The sync worker of gunicorn keeps no connection open; this one does.
+GTHREAD = GUNICORN + "worker_class = gthread\nthreads = 4\n"
 PASTE = "[server:main]\nuse = egg:Paste#http\nhost = 127.0.0.1\nport = {port}\n"
 
 KINDS = {
     "waitress": (WAITRESS, ["pserve"]),
     "gunicorn": (GUNICORN, ["gunicorn_paste"]),
+    "gthread": (GTHREAD, ["gunicorn_paste"]),
     "paste": (PASTE, ["pserve"]),
     "paster": (PASTE, ["paster", "serve"]),
 }
@@ -417,7 +418,7 @@ def start_front(folder: Path, kind: str, site_port: int, gate: str = GATE) -> Fr
     section, (command, *words) = KINDS[kind]
     ini = installation.ini("site.ini", simpleproxy_ini(site_port, section.format(port=port), gate))
     argv = [program(command), *words, str(ini)]
-    if kind == "gunicorn":
+    if kind in ("gunicorn", "gthread"):
         program("gunicorn")
     told = installation.initialise()
     return Front(installation, ini, Server(argv, port, folder / "server").start(), kind, told)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from paste.auth import auth_tkt as paste_tkt
 from pyramid import authentication as pyramid_tkt
 from pyramid.request import Request
 
+from factored import cookies
 from factored.auth_tkt import (
     NO_ADDRESS,
     USER_SAFE,
@@ -395,3 +399,100 @@ def test_a_cookie_goes_to_the_domains_that_cover_the_host_and_leaves_all(
     removed = made.expire_lines(host)
     assert domains(removed) == removed_for
     assert all(line.startswith("auth_tkt=; Path=/; ") and "Max-Age=0" in line for line in removed)
+
+
+# -- what was never issued ---------------------------------------------------------------------
+
+FUZZED = 100_000
+OTHER = replace(
+    TICKET, user="bo@example.com", scheme="em", issued_at=NOW_S + 1, login_at=NOW_S - 61,
+    lifetime_s=86400, remember=True, ticket_id="j" * 22, series="t" * 22,
+)  # fmt: skip
+
+
+def parts_of(value: str) -> list[str]:
+    """ticket -> digest, time, user, scheme, and the fields of its user data"""
+    user, scheme, data = value[136:].split("!")
+    login, lifetime, ticket_id, series = data.split(".")
+    return [value[:128], value[128:136], user, scheme, login, lifetime, ticket_id, series]
+
+
+def joined(parts: Sequence[str]) -> str:
+    made, time, user, scheme, *data = parts
+    return f"{made}{time}{user}!{scheme}!{'.'.join(data)}"
+
+
+def test_no_mixture_of_two_good_tickets_is_good() -> None:
+    """Nor the same parts in another order, nor with their ends elsewhere."""
+    mine, other = parts_of(VALUE), parts_of(FORMAT.issue(OTHER))
+    assert joined(mine) == VALUE
+    good = [
+        value
+        for picked in itertools.product(*zip(mine, other, strict=True))
+        if FORMAT.parse(value := joined(picked)) is not None
+    ]
+    assert good == [VALUE, joined(other)]
+    for one, next_one in itertools.pairwise(range(len(mine))):
+        for shift in range(1, 4):
+            moved = mine.copy()
+            moved[next_one] = mine[one][-shift:] + mine[next_one]
+            moved[one] = mine[one][:-shift]
+            altered = joined(moved)
+            assert altered == VALUE or FORMAT.parse(altered) is None
+            swapped = mine.copy()
+            swapped[one], swapped[next_one] = mine[next_one], mine[one]
+            assert FORMAT.parse(joined(swapped)) is None
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_ticket_with_one_flipped_bit_is_refused(bit: int) -> None:
+    for place, char in enumerate(VALUE):
+        altered = VALUE[:place] + chr(ord(char) ^ 1 << bit) + VALUE[place + 1 :]
+        assert FORMAT.parse(altered) is None
+
+
+@pytest.mark.parametrize("scheme", ["ga", "em"])
+@pytest.mark.parametrize("hashalg", HASHES)
+def test_whoever_has_no_secret_cannot_sign(hashalg: str, scheme: str) -> None:
+    form = tickets(hashalg=hashalg)
+    for guess in ("", " ", "secret", SECRET[:-1], SECRET + " ", SECRET.upper(), OLD_SECRET):
+        forged = tickets(guess, hashalg=hashalg).issue(replace(TICKET, scheme=scheme))
+        assert form.parse(forged) is None
+    value = form.issue(replace(TICKET, scheme=scheme))
+    size = hashlib.new(hashalg).digest_size * 2
+    for digits in ("0" * size, "f" * size, value[:size][::-1], value[: size - 1], value[:size] * 2):
+        assert form.parse(digits + value[size:]) is None
+
+
+def altered(chance: random.Random, value: str) -> str:
+    """ticket -> the same with up to four alterations of any kind, anywhere"""
+    for _ in range(chance.randint(1, 4)):
+        place, end = sorted(chance.choices(range(len(value) + 1), k=2))
+        piece = value[place:end]
+        match chance.randrange(7):
+            case 0:
+                value = value[:place] + chr(chance.randrange(256)) + value[place + 1 :]
+            case 1:
+                value = value[:place] + chr(chance.randrange(256)) + value[place:]
+            case 2:
+                value = value[:place] + value[end:]
+            case 3:
+                value = value[:place] + piece + piece + value[end:]
+            case 4:
+                value = value[:place] + piece[::-1] + value[end:]
+            case 5:
+                value = value[:place] + piece.swapcase() + value[end:]
+            case _:
+                value = value[end:] + value[:end]
+    return value
+
+
+def test_a_hundred_thousand_altered_tickets_are_refused_and_none_is_an_error() -> None:
+    chance, form = random.Random(4), tickets(SECRET, OLD_SECRET)
+    issued = {VALUE, form.issue(OTHER), form.issue(replace(TICKET, user="al"))}
+    good = sorted(issued)
+    for _ in range(FUZZED):
+        value = altered(chance, chance.choice(good))
+        # As the gate sees it: in a header, with whatever else is there.
+        found = cookies.values(f"a=b; auth_tkt={value}", "auth_tkt")
+        assert value in issued or not any(form.parse(one) for one in found if one not in issued)

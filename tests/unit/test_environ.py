@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from factored import environ as env
@@ -264,3 +265,34 @@ def test_junk_from_a_proxy_never_becomes_an_error(chain: str, scheme: str, host:
     ipaddress.ip_address(address)
     assert found in ("http", "https")
     assert named
+
+
+# -- hosts -----------------------------------------------------------------------------------------
+
+
+OWN_HOST = re.compile(r"[ \t]*(?i:www\.site\.test)(:443)?[ \t]*", re.ASCII)
+HOST_PARTS = [
+    "www.site.test", "WWW.Site.test", ":443", ":80", ":", ".", " ", "\t", "\xa0", "\x85", "\x0b",
+    "\x1f", "\0", "@", "/", "\\", "\xc0", "0", ",",
+]  # fmt: skip
+
+
+@relaxed
+@given(st.one_of(HEADER, st.lists(st.sampled_from(HOST_PARTS), max_size=4).map("".join)))
+@example("www.site.test\xa0")
+@example("\x85www.site.test:443")
+@example("www.site.test\x0b")
+@example("www.site.test:443:443")
+def test_only_the_one_host_is_taken_for_it(host: str) -> None:
+    """Blanks around a header's value are no part of it (RFC 9110 section 5.5); all else is."""
+    taken = env.canonical_host(host, "https") == "www.site.test"
+    assert taken is bool(OWN_HOST.fullmatch(host))
+
+
+@relaxed
+@given(HEADER)
+@example("site.test\x1b[2J")
+@example("\x85site.test")
+def test_a_host_from_a_proxy_is_printable_ascii_or_not_believed(told: str) -> None:
+    host = seen(HOST=told)[2]
+    assert host == "inner.test" or re.fullmatch(r"[!-~]+", host)

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
 from factored import upstream as upstream_module
+from factored.answers import security_headers
 from factored.proxy import SimpleProxy
 
 from .proxy_upstream import OK, WAIT_S, Upstream, read_head, reset
@@ -1220,7 +1221,10 @@ def test_a_page_is_short_and_kept_nowhere(app):
     assert answer.values("Cache-Control") == ["no-store"]
     assert answer.values("Content-Type") == ["text/html; charset=utf-8"]
     assert answer.values("Content-Length") == [str(len(answer.body))]
-    assert b"<h1>405 Method Not Allowed</h1>" in answer.body
+    assert answer.values("Allow") == ["GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]
+    for name, said in security_headers(hsts=False):
+        assert answer.values(name) == [said]
+    assert b"<h1>Method Not Allowed</h1>" in answer.body
 
 
 def test_a_page_for_head_has_no_body(answered):

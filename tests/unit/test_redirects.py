@@ -22,6 +22,7 @@ HOSTILE = st.text("/\\.%25fauth:@?#;\t\n\r \u2028\u00e9\uff0f[]AU0129", max_size
         "/@evil.test", "/a@b", "/a:b", "/:80", "/http://evil.test", "/%2f%2fevil.test",
         "/%5cevil.test", "/a%20b", "/%ff", "/%", "/%zz", "/authors", "/auth2", "/auth.html",
         "/au/th", "/AUTH", "/x/auth", "/a?/auth", "/a?next=/auth/ga", "/%2561uth/ga", "/auth;x",
+        "/x//../auth", "/auth/../x", "/auth/ga/../../x", "/%2e%2e%2fx/../y",
         "/~al/a!b$c&'()*+,;=", '/a"b<c>`{|}^',
     ],
 )  # fmt: skip
@@ -69,6 +70,9 @@ def test_anything_that_could_lead_elsewhere_is_refused(text: str) -> None:
         "/./auth", "/x/../auth", "/x/../auth/ga", "/../auth", "/.//auth", "/x/..//auth",
         "/%61uth/ga", "/auth%2fga", "/auth%2Fga", "/%2e/auth", "/x/%2e%2e/auth", "/x%2f..%2fauth",
         "/x/..%2Fauth?y", "/%2fauth", "/auth/%2e%2e/auth", "/auth/.", "/auth/./",
+        # browsers end a segment at a slash alone, not at %2f, and an empty one is one too
+        "/x%2fy/../auth", "/x%2Fy/%2E%2e/auth/ga", "/%5cauth%2fga/..//auth", "/auth//../ga",
+        "/auth/x//../../ga", "/x/.%2e/auth", "/x%2f../../auth",
     ],
 )  # fmt: skip
 def test_the_way_back_never_leads_into_the_login(text: str) -> None:

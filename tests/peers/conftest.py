@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .databases import START, DatabaseServer
 from .servers import GATE, Front, Nginx, Server, start_front, start_nginx
 
 
@@ -15,6 +16,33 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     site = start_nginx(tmp_path_factory.mktemp("peers") / "nginx")
     yield site
     site.server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_servers() -> Iterator[Callable[[str], DatabaseServer]]:
+    """-> function: postgresql or mariadb -> the one server of that kind that all tests share"""
+    started: dict[str, DatabaseServer] = {}
+
+    def server(kind: str) -> DatabaseServer:
+        if kind not in started:
+            started[kind] = START[kind]()
+        return started[kind]
+
+    yield server
+    for one in started.values():
+        one.remove()
+
+
+@pytest.fixture(params=["sqlite", *START])
+def database_url(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    database_servers: Callable[[str], DatabaseServer],
+) -> str:
+    """URL of a database that the test may empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'factored.sqlite'}"
+    return database_servers(request.param).url
 
 
 @pytest.fixture(scope="session", params=["waitress", "gunicorn"])

@@ -104,6 +104,9 @@ def start_mariadb(*options: str, wait: bool = True) -> DatabaseServer:
     return server.start() if wait else server
 
 
+START = {"postgresql": start_postgresql, "mariadb": start_mariadb}
+
+
 def _require_driver(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         reason = f"the Python package {module} is not installed"

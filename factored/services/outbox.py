@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import secrets
 import smtplib
 import threading
 from collections.abc import Callable
@@ -18,6 +19,10 @@ WAITING = 100
 
 RETRY_S = 5.0
 
+LATER_MS = range(200, 1200)
+"""When a mail is taken up after it was posted. Making it would slow down the very answer, and the
+next one: who measures them would learn that there was somebody to send a mail to (PROMISES 10)."""
+
 REFUSED = (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
 """The mail server answers well and does not want this one mail: nobody else is concerned."""
 
@@ -26,7 +31,7 @@ class _Sender:
     """What one process has: its queue, its thread, and whether sending fails."""
 
     def __init__(self) -> None:
-        self.waiting: queue.Queue[Mail] = queue.Queue(WAITING)
+        self.waiting: queue.Queue[tuple[float, Mail]] = queue.Queue(WAITING)
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.fails = False
@@ -60,8 +65,9 @@ class BackgroundOutbox:
 
     def post(self, mail: Mail) -> None:
         sender = self._sender()
+        due_s = self._clock.monotonic_s() + secrets.choice(LATER_MS) / 1000
         try:
-            sender.waiting.put_nowait(mail)
+            sender.waiting.put_nowait((due_s, mail))
         except queue.Full:
             raise SendingFails("too many mails wait to be sent") from None
         if sender.thread is None or not sender.thread.is_alive():
@@ -86,11 +92,12 @@ class BackgroundOutbox:
     def _keep_sending(self, sender: _Sender) -> None:
         while not sender.stop.is_set():
             try:
-                mail = sender.waiting.get(timeout=RETRY_S)
+                due_s, mail = sender.waiting.get(timeout=RETRY_S)
             except queue.Empty:
                 if sender.fails:
                     self._try(sender, self._probe)
                 continue
+            sender.stop.wait(due_s - self._clock.monotonic_s())
             if not self._deliver(sender, mail):
                 log.error("a mail was dropped: it could not be sent in time")
 

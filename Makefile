@@ -110,6 +110,7 @@ package: $(VENV)/.check
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/names.py
 
 # Users, keys and database of make demo stay: factored.* beside develop.ini.
 clean:

@@ -93,7 +93,10 @@ class EnrolLinks:
         now_s = self._clock.now_s()
         secret = self._enrolment.credential(link.username, held).secret
         step = self._first_step(secret, digits, now_s)
-        if step is None or not self._users.confirm(
+        # The link first: if what follows fails, it is used up, and the old authenticator works.
+        if step is None or not self._links.spend(link.id, now_s=int(now_s)):
+            return None
+        if not self._users.confirm(
             held.id,
             step,
             ticket_series=new_id(),
@@ -101,7 +104,6 @@ class EnrolLinks:
             revoke_for_s=self._revoke_for_s,
         ):
             return None
-        self._links.spend(link.id, now_s=int(now_s))
         user = self._users.get(link.user_id)
         if user is None:
             return None

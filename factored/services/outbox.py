@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import secrets
 import smtplib
 import threading
 from collections import deque
@@ -18,6 +19,10 @@ WAITING = 100
 """Mails that may wait; more means that nothing gets out."""
 
 RETRY_S = 5.0
+
+LATER_MS = range(200, 1200)
+"""When a mail is taken up after it was posted. Making it would slow down the very answer, and the
+next one: who measures them would learn that there was somebody to send a mail to (PROMISES 10)."""
 
 PUT_OFF_S = 15.0
 """Greylisting servers take a second try, and want a pause before it."""
@@ -40,7 +45,7 @@ class _Sender:
     """What one process has: its queue, its thread, and whether sending fails."""
 
     def __init__(self) -> None:
-        self.waiting: queue.Queue[Mail] = queue.Queue(WAITING)
+        self.waiting: queue.Queue[tuple[float, Mail]] = queue.Queue(WAITING)
         self.put_off: deque[tuple[float, Mail]] = deque()
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
@@ -75,8 +80,9 @@ class BackgroundOutbox:
 
     def post(self, mail: Mail) -> None:
         sender = self._sender()
+        due_s = self._clock.monotonic_s() + secrets.choice(LATER_MS) / 1000
         try:
-            sender.waiting.put_nowait(mail)
+            sender.waiting.put_nowait((due_s, mail))
         except queue.Full:
             raise SendingFails("too many mails wait to be sent") from None
         if sender.thread is None or not sender.thread.is_alive():
@@ -112,9 +118,11 @@ class BackgroundOutbox:
         if sender.put_off and sender.put_off[0][0] <= self._clock.monotonic_s():
             return sender.put_off.popleft()[1]
         try:
-            return sender.waiting.get(timeout=RETRY_S)
+            due_s, mail = sender.waiting.get(timeout=RETRY_S)
         except queue.Empty:
             return None
+        sender.stop.wait(due_s - self._clock.monotonic_s())
+        return mail
 
     def _deliver(self, sender: _Sender, mail: Mail) -> bool:
         """sender, mail -> whether it is sent, refused or put off; False when it is good no more"""

@@ -20,6 +20,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
     made.open.set()
     monkeypatch.setattr(parts, "Postman", lambda settings, *, sender: made)
     monkeypatch.setattr(outboxes, "RETRY_S", 0.01)
+    monkeypatch.setattr(outboxes, "LATER_MS", [0])
     yield made
     made.open.set()
 

@@ -162,26 +162,6 @@ def test_a_refused_name_is_shown_again_with_the_reason(site: Site) -> None:
     assert answer.form["username"].value == "a!<b>"
 
 
-def likeness(site: Site, name: str, code: str) -> tuple[object, ...]:
-    """name, code -> all there is to see of five forms and five attempts, but name and tokens"""
-    web = site.browser("2001:db8::1")
-    seen: list[object] = []
-    for submit in ("username", *["authenticate"] * 6):
-        form = {"csrf_token": site.csrf(web), "username": name, "code": code, "submit": submit}
-        answer = web.post("/auth/ga", form)
-        body = answer.text.replace(name, "NAME").replace(token_of(answer), "TOKEN")
-        headers = [(key, value) for key, value in answer.headerlist if key != "Content-Length"]
-        seen.append((answer.status, headers, body, len(answer.body)))
-    return tuple(seen)
-
-
-def test_a_known_and_an_unknown_name_look_the_same_for_the_same_history(site: Site) -> None:
-    code = site.wrong_code()
-    known = likeness(site, NAME, code)
-    assert known == likeness(site, "xx@example.com", code)
-    assert [answer[0] for answer in known] == ["200 OK"] * 6 + ["429 Too Many Requests"]
-
-
 # -- the way back ----------------------------------------------------------------------------------
 
 HOSTILE = [

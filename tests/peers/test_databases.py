@@ -55,7 +55,6 @@ from .servers import FULL, eventually
 ANSWER_S = 6
 """The longest that a call may wait for a database that hangs."""
 CHARGES = (Charge("a", (Limit(100, 60),)),)
-RACES = 10_000 if FULL else 300
 
 
 @pytest.fixture(scope="session", params=["postgresql", "mariadb"])
@@ -283,22 +282,6 @@ def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
     counted = sum(at_once(12, visit))
     own = stores.attempts.stamps([f"u{number}:totp" for number in range(3)], now_s=1000)
     assert sum(len(at) for at in own.values()) == counted
-
-
-def test_of_many_that_race_with_one_code_one_is_let_in_each_time(stores: SqlStores) -> None:
-    held = add(stores, "al").authenticators[0]
-    racers = 4
-    together = threading.Barrier(racers)
-
-    def race(number: int) -> list[bool]:
-        accepted = []
-        for step in range(1, RACES + 1):
-            together.wait(timeout=30)
-            accepted.append(stores.users.accept_step(held.id, step, now_s=step))
-        return accepted
-
-    results = at_once(racers, race)
-    assert [sum(one) for one in zip(*results, strict=True)] == [1] * RACES
 
 
 # -- time ------------------------------------------------------------------------------------------

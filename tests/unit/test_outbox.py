@@ -14,7 +14,7 @@ import pytest
 
 from factored.interfaces import Mail, SendingFails
 from factored.services import outbox as outboxes
-from factored.services.outbox import WAITING, BackgroundOutbox
+from factored.services.outbox import LATER_MS, WAITING, BackgroundOutbox
 from tests.support import NOW_S, FixedClock, eventually
 
 DEADLINE_S = 10
@@ -63,6 +63,7 @@ def outbox(
     server: Server, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[BackgroundOutbox]:
     monkeypatch.setattr(outboxes, "RETRY_S", 0.01)
+    monkeypatch.setattr(outboxes, "LATER_MS", [0])
     made = BackgroundOutbox(server.send, server.probe, clock)
     yield made
     server.open.set()
@@ -113,6 +114,34 @@ def test_posting_does_not_wait_for_the_server(outbox: BackgroundOutbox, server: 
     outbox.check()
     outbox.post(mail(1))
     assert server.sent.empty()
+    server.open.set()
+    assert [server.next(), server.next()] == [mail(), mail(1)]
+
+
+def test_a_mail_is_made_when_the_answer_is_long_gone(
+    outbox: BackgroundOutbox, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its making would slow down that answer and the next one, and so tell of the account."""
+    assert all(200 <= later < 2000 for later in LATER_MS)
+    assert len(LATER_MS) > 100
+    monkeypatch.setattr(outboxes, "LATER_MS", [60_000])
+    outbox.post(mail())
+    eventually(lambda: outbox._sender().waiting.empty())
+    time.sleep(0.05)
+    assert server.tries == []
+    outbox.stop()
+    assert server.next() == mail()
+
+
+def test_mails_that_were_held_up_wait_no_longer(
+    outbox: BackgroundOutbox, server: Server, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.open.clear()
+    outbox.post(mail())
+    eventually(lambda: server.tries)
+    monkeypatch.setattr(outboxes, "LATER_MS", [60_000])
+    outbox.post(mail(1))
+    clock.advance(60)
     server.open.set()
     assert [server.next(), server.next()] == [mail(), mail(1)]
 

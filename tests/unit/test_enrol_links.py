@@ -1,0 +1,87 @@
+"""Enrolment links: one enrolment each, whoever opened it before and whatever fails meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyotp
+import pytest
+
+from factored.interfaces import Link, StoreError
+from factored.keys import KeyRing
+from factored.schemes.totp import first_step
+from factored.services.devices import Devices
+from factored.services.enrol_links import EnrolLinks
+from factored.services.enrolment import Enrolment
+from factored.services.links import Links
+from tests.contract.test_stores import MemoryStores
+from tests.support import NOW_S, FixedClock
+
+
+class Desk:
+    """A user with an authenticator, and an enrolment link."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        self.stores = MemoryStores()
+        ring = KeyRing(lambda: (b"k" * 32,))
+        devices = Devices(self.stores.devices, ring, clock)
+        enrolment = Enrolment(ring, clock, issuer="site")
+        self.links = Links(self.stores.links, devices, ring, clock)
+        self.enrol_links = EnrolLinks(
+            self.stores.users, self.stores.links, enrolment, devices, ring, clock, first_step,
+            revoke_for_s=60,
+        )  # fmt: skip
+        self.user = self.stores.users.add(
+            "al", "al", ticket_series="series", now_s=NOW_S, authenticator=enrolment.make
+        )
+        self.token = self.enrol_links.make(self.user, 60)
+
+    def look(self) -> Link:
+        link = self.links.look(self.token)
+        assert link is not None
+        return link
+
+    def enrols(self, link: Link) -> bool:
+        code = pyotp.TOTP(self.enrol_links.begin(link).secret).at(NOW_S)
+        return self.enrol_links.confirm(link, code, user_agent="", source="") is not None
+
+    def active(self) -> list[str]:
+        user = self.stores.users.get(self.user.id)
+        assert user is not None
+        return [one.id for one in user.active("ga")]
+
+
+@pytest.fixture
+def desk(clock: FixedClock) -> Desk:
+    return Desk(clock)
+
+
+def test_a_link_enrols_once_for_those_too_who_opened_it_before(desk: Desk) -> None:
+    first, second = desk.look(), desk.look()
+    old = desk.active()
+    assert desk.enrols(first)
+    enrolled = desk.active()
+    assert enrolled != old
+    assert not desk.enrols(second)
+    assert desk.active() == enrolled
+
+
+@pytest.mark.parametrize(
+    "dies_at",
+    [lambda stores: (stores.links, "spend"), lambda stores: (stores.users, "confirm")],
+    ids=["spend", "confirm"],
+)
+def test_nobody_enrols_with_a_link_that_stays_good_when_the_store_fails(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_at: Callable[[MemoryStores], tuple[object, str]],
+) -> None:
+    def fails(*what: object, **more: object) -> bool:
+        raise StoreError("the database did not answer")
+
+    old, link = desk.active(), desk.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(*dies_at(desk.stores), fails)
+        with pytest.raises(StoreError):
+            desk.enrols(link)
+    assert desk.active() == old

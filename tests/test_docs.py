@@ -470,3 +470,13 @@ def test_every_decision_has_a_number_and_its_three_parts() -> None:
         assert page.name.startswith(f"{number:04}-")
         assert text.startswith(f"{number:04}: ")
         assert list(sections(text, "-")) == ["Context", "Decision", "Consequences"]
+
+
+def test_the_tests_that_the_promises_name_are_there() -> None:
+    page = text_of("docs/security.rst")
+    rows = re.findall(r"^   \* - (\d+)$", page, re.MULTILINE)
+    assert rows == [str(number) for number in range(1, 22)]
+    named = re.findall(r"``([\w/]+\.py)::(\w+)``", page)
+    assert len(named) > len(rows)
+    for file, name in named:
+        assert f"def {name}(" in text_of(f"tests/{file}"), f"{file}::{name}"

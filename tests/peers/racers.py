@@ -31,7 +31,7 @@ from factored.services.enrolment import Enrolment
 from factored.services.links import Links
 from factored.services.throttle import Counted, Throttle
 from factored.store.bundle import SqlStores
-from tests.contract.test_stores import sql_stores
+from tests.contract.test_stores import sql_stores_as_they_are
 from tests.support import NOW_S, FixedClock
 
 PROCESSES = 2
@@ -277,7 +277,7 @@ def racers(url: str, kind: str, threads: int) -> Iterator[Callable[[str], int]]:
 
 
 def main(url: str, kind: str, threads: str, first: str) -> None:
-    race = race_of(kind)(sql_stores(url))
+    race = race_of(kind)(sql_stores_as_they_are(url))
     racing, number = int(threads), int(first)
     together = threading.Barrier(racing)
 

@@ -33,7 +33,7 @@ from factored.services.enrolment import Enrolment
 from factored.services.login import Browser, Login, Outcome
 from factored.services.reminder import Reminder
 from factored.services.throttle import Throttle
-from tests.contract.test_stores import MemoryStores
+from tests.contract.test_stores import memory_stores
 from tests.support import FixedClock, KeptMails, code_in
 
 HOUR_S, DAY_S = 3600, 86400
@@ -81,7 +81,7 @@ class House:
         self.began_at = int(self.clock.now_s())
         self.who = "owner"
         self.name = name
-        self.stores = MemoryStores()
+        self.stores = memory_stores()
         self.outbox = KeptMails()
         ring = KeyRing(lambda: (b"k" * 32,))
         users: Any = self.stores.users
@@ -96,8 +96,9 @@ class House:
         self.devices = Devices(self.stores.devices, ring, self.clock)
         throttle = Throttle(self.stores.attempts, ring, self.clock)
         self.login = Login(
-            users, throttle, self.devices, Revocations(), self.clock, lifetime_s=1, remember_s=1
-        )
+            users, throttle, self.devices, Revocations(), self.clock,
+            lifetime_s=1, remember_s=1, revoke_for_s=1,
+        )  # fmt: skip
         self.enrolment = Enrolment(ring, self.clock, issuer="site")
         links = EnrolLinks(
             users, self.stores.links, self.enrolment, self.devices, ring, self.clock,

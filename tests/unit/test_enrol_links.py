@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pyotp
 import pytest
 
-from factored.interfaces import Link, StoreError
+from factored.interfaces import Link, StoreError, Stores
 from factored.keys import KeyRing
 from factored.schemes.totp import first_step
 from factored.services.devices import Devices
 from factored.services.enrol_links import EnrolLinks
 from factored.services.enrolment import Enrolment
 from factored.services.links import Links
-from tests.contract.test_stores import MemoryStores
+from tests.contract.test_stores import memory_stores
 from tests.support import NOW_S, FixedClock
 
 
@@ -22,7 +22,7 @@ class Desk:
     """A user with an authenticator, and an enrolment link."""
 
     def __init__(self, clock: FixedClock) -> None:
-        self.stores = MemoryStores()
+        self.stores = memory_stores()
         ring = KeyRing(lambda: (b"k" * 32,))
         devices = Devices(self.stores.devices, ring, clock)
         enrolment = Enrolment(ring, clock, issuer="site")
@@ -74,7 +74,7 @@ def test_a_link_enrols_once_for_those_too_who_opened_it_before(desk: Desk) -> No
 def test_nobody_enrols_with_a_link_that_stays_good_when_the_store_fails(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
-    dies_at: Callable[[MemoryStores], tuple[object, str]],
+    dies_at: Callable[[Stores], tuple[object, str]],
 ) -> None:
     def fails(*what: object, **more: object) -> bool:
         raise StoreError("the database did not answer")

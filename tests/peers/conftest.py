@@ -73,12 +73,6 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[st
     return make
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
-    """URL of a database that is empty, of each kind."""
-    return new_database(request.param)
-
-
 @pytest.fixture
 def mail_context(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

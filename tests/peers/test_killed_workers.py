@@ -15,6 +15,7 @@ from tests.support import NOW_S
 from . import dying
 from .client import Browser, code, form_of, visitor, wrong_code
 from .servers import (
+    FULL,
     LOGGING,
     Front,
     Installation,
@@ -37,7 +38,10 @@ POINTS = {
 """Where the worker dies: (attempts that stay counted, whether the code is used up)."""
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", "postgresql", "mariadb"] if FULL else ["sqlite", "postgresql"],
+)
 def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SqlStores]:

@@ -1,11 +1,11 @@
 """What works once is accepted once, and a limit is a limit, however many race over two processes.
 
-``FACTORED_FULL=1`` makes it 10,000 races of each kind.
+``FACTORED_FULL=1`` makes it 10,000 races of each kind, on MariaDB too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,11 +15,17 @@ from tests.contract.test_stores import sql_stores
 from .racers import COUNTED, ONCE, race_of, racers
 from .servers import FULL
 
-RACES = 10_000 if FULL else 200
+RACES = 10_000 if FULL else 150
 RACERS = 2
 """Threads of each of the two processes that race for one thing."""
 AT_ONCE = 100
 """Threads of each of the two processes that guess."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"] if FULL else ["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """URL of a database that is empty, of each kind."""
+    return new_database(request.param)
 
 
 @pytest.fixture

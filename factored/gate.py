@@ -311,7 +311,7 @@ def is_page_load(environ: Environ) -> bool:
     GET or HEAD, Accept missing, ``*/*`` or naming html, not by script.
     Source: Fetch Metadata Request Headers, section 2.3 (Sec-Fetch-Mode: navigate).
     """
-    accept = environ.get("HTTP_ACCEPT", "").strip()
+    accept = environ.get("HTTP_ACCEPT", "").strip().lower()
     return (
         environ.get("REQUEST_METHOD") in ("GET", "HEAD")
         and (accept in ("", "*/*") or "html" in accept)
@@ -340,5 +340,11 @@ def _kept_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     said = ",".join(value for name, value in headers if name.lower() == "cache-control").lower()
     directives = (word.strip() for word in said.split(","))
     kept = [word for word in directives if word in KEPT_DIRECTIVES]
-    others = [(name, value) for name, value in headers if name.lower() != "cache-control"]
+    # The others speak to caches too, some of them louder (RFC 9213 section 2.2).
+    others = [
+        (name, value)
+        for name, value in headers
+        if not name.lower().endswith("cache-control")
+        and name.lower() not in ("expires", "surrogate-control")
+    ]
     return [*others, ("Cache-Control", ", ".join(["private", *kept]))]

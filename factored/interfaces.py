@@ -428,6 +428,9 @@ class LinkStore(Protocol):
     def spend(self, link_id: int, *, now_s: int) -> bool:
         """link id -> whether this call was the one that spent it"""
 
+    def end(self, user_id: int, kind: LinkKind | None = None) -> None:
+        """user id, kind or None for all -> None; the user's links of that kind are good no more"""
+
     def prune(self, *, now_s: int) -> int:
         """-> how many whose time is over were deleted"""
 

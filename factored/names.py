@@ -15,6 +15,13 @@ ADDRESS = re.compile(
 """One address, no comment, quotes or route: the dot-atom of RFC 5322 section 3.4.1, no ``!``."""
 
 
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What Unicode calls letters and marks, and nobody sees (DerivedCoreProperties.txt,
+Default_Ignorable_Code_Point, without those that are of category C)."""
+
+
 class BadName(ValueError):
     """The text cannot be a user name; the message says why, for people."""
 
@@ -30,7 +37,7 @@ def check(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise BadName("The user name has characters that are not text.") from None
-    if any(unicodedata.category(char)[0] == "C" for char in text):
+    if INVISIBLE.search(text) or any(unicodedata.category(char)[0] == "C" for char in text):
         raise BadName("The user name must not have control or invisible characters.")
     name = unicodedata.normalize("NFC", text.strip())
     if not name:

@@ -116,13 +116,13 @@ class SimpleProxy:
                 preload_content=False,
                 decode_content=False,
             )
+            body_out = AnswerBody(answer)
         except Refusal as refusal:
             return _page(environ, start_response, refusal.status, str(refusal))
         except HTTPError as error:
             # A connection refused is urllib3's kind of timeout too.
             late = isinstance(error, UpstreamTimeout) and not isinstance(error, NewConnectionError)
             return _page(environ, start_response, 504 if late else 502, repr(error))
-        body_out = AnswerBody(answer)
         try:
             start_response(f"{answer.status} {answer.reason}", answer_headers(answer.msg))
         except BaseException:
@@ -298,19 +298,34 @@ def _blocks(stream: Any, left: int | None) -> Iterator[bytes]:
 
 
 class AnswerBody:
-    """The body for the server to iterate, which calls close() whatever happened."""
+    """The body for the server to iterate, which calls close() whatever happened.
+
+    The first bytes are read at once, while there can still be another answer; servers send no head
+    before them (PEP 3333).
+
+    :raises HTTPError: the upstream broke off or fell silent before them
+    """
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
+        try:
+            self._first: bytes | None = self._read()
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         """-> the bytes that are there; HTTPError if the upstream broke off or fell silent"""
-        data: bytes = self._answer.read1(BLOCK, decode_content=False)
+        data, self._first = self._read() if self._first is None else self._first, None
         if not data:
             raise StopIteration
+        return data
+
+    def _read(self) -> bytes:
+        data: bytes = self._answer.read1(BLOCK, decode_content=False)
         return data
 
     def close(self) -> None:

@@ -85,8 +85,16 @@ class EnrolLinks:
     def confirm(self, link: Link, typed: str, *, user_agent: str, source: str) -> Enrolled | None:
         """a live link, what was typed -> Enrolled, or None: not a code of the new secret
 
-        Of two confirmations at once, one counts. All tickets of the user end.
+        Of two confirmations at once, one counts. All tickets and enrolment links of the user end.
         """
+        enrolled = self._confirm(link, typed, user_agent)
+        audit.record(
+            "enrolment", result="success" if enrolled else "failure", user=link.username,
+            scheme=SCHEME, source=source, reason="link" if enrolled else "wrong",
+        )  # fmt: skip
+        return enrolled
+
+    def _confirm(self, link: Link, typed: str, user_agent: str) -> Enrolled | None:
         held, digits = self._pending(link), six_digits(typed)
         if held is None or digits is None:
             return None
@@ -96,6 +104,7 @@ class EnrolLinks:
         # The link first: if what follows fails, it is used up, and the old authenticator works.
         if step is None or not self._links.spend(link.id, now_s=int(now_s)):
             return None
+        self._links.end(link.user_id, LinkKind.ENROL)
         if not self._users.confirm(
             held.id,
             step,
@@ -107,10 +116,6 @@ class EnrolLinks:
         user = self._users.get(link.user_id)
         if user is None:
             return None
-        audit.record(
-            "enrolment", result="success", user=user.username, scheme=SCHEME, source=source,
-            reason="link",
-        )  # fmt: skip
         return Enrolled(user, self._devices.enlist(user.id, user_agent))
 
     def _pending(self, link: Link) -> Authenticator | None:

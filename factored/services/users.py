@@ -126,9 +126,10 @@ class Users:
         strangers. TOTP steps that a wrong clock pushed into the future are set back to now.
 
         :raises NoSuchUser: nobody has it
+        :raises Disabled: it would not help him
         Source: PROMISES 7.
         """
-        user = self.find(name)
+        user = self._enabled(name)
         # A step within the window may have been used rightly, and must not come back.
         self._users.lower_steps(user.id, int(self._clock.now_s()) // STEP_S, window=WINDOW)
         token = self._link(LinkKind.UNLOCK, user, UNLOCK_FOR_S)
@@ -138,15 +139,15 @@ class Users:
     def reset(self, name: str) -> tuple[User, str]:
         """name -> (user, token of a one-time enrolment link); his tickets end within 5 s
 
-        What he holds works until a code of the new secret was shown.
+        Enrolment links from before are good no more. What he holds works until a code of the new
+        secret was shown.
 
         :raises NoSuchUser: nobody has it
-        :raises Disabled: he could not enrol
+        :raises Disabled: it would not help him
         Source: PROMISES 9 and 12.
         """
-        user = self.find(name)
-        if user.disabled_at is not None:
-            raise Disabled(f"{user.username} is disabled; `factored user enable` comes first")
+        user = self._enabled(name)
+        self._links.end(user.id, LinkKind.ENROL)
         token = self._link(LinkKind.ENROL, user, RESET_FOR_S)
         self._users.end_tickets(
             user.id, ticket_series=codes.new_id(), revoke_for_s=self._revoke_for_s
@@ -155,7 +156,7 @@ class Users:
         return user, token
 
     def disable(self, name: str) -> User:
-        """name -> the user, who cannot log in any more; his tickets end within 5 s
+        """name -> the user, who cannot log in any more; his links end, and his tickets within 5 s
 
         :raises NoSuchUser: nobody has it
         """
@@ -174,6 +175,7 @@ class Users:
             self._users.set_disabled(
                 user.id, at, ticket_series=codes.new_id(), revoke_for_s=self._revoke_for_s
             )
+            self._links.end(user.id)
             audit.record(event, result="success", user=user.username)
         return user
 
@@ -192,6 +194,12 @@ class Users:
                     continue
                 done += self._users.replace_secret(held.id, held.secret, new)
         return Reencrypted(done, tuple(unreadable))
+
+    def _enabled(self, name: str) -> User:
+        user = self.find(name)
+        if user.disabled_at is not None:
+            raise Disabled(f"{user.username} is disabled; `factored user enable` comes first")
+        return user
 
     def _link(self, kind: LinkKind, user: User, for_s: int) -> str:
         return new_link(self._links, self._keys, self._clock, kind, user.id, for_s)

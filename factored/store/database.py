@@ -11,9 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DisconnectionError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -133,7 +139,7 @@ class Database:
         except TypeError as error:
             raise ConfigurationError([f"sqlalchemy.*: {one_line(error)}"]) from error
         if engine.dialect.name == "sqlite":
-            _prepare_sqlite(engine)
+            _prepare_sqlite(engine, Path(str(url.database)))
         elif engine.dialect.name in ("mysql", "mariadb"):
             _prepare_mariadb(engine)
         return engine
@@ -156,15 +162,35 @@ def _check_sqlite_file(url: sa.URL, required: bool) -> None:
         path.touch(mode=0o600)  # SQLite itself would let everybody read it
 
 
-def _prepare_sqlite(engine: sa.Engine) -> None:
+def _prepare_sqlite(engine: sa.Engine, path: Path) -> None:
     """WAL, a busy time-out, and transactions that begin where SQLAlchemy says so.
+
+    A file that was put in the place of the one that is open is opened, or this process would go on
+    with the old one, and the next with the new; one that is gone is not made anew.
 
     A writer takes the lock at its start: one that reads first and locks later can fail at once,
     whatever the time-out (SQLite documentation, "Transaction", section 2.2).
     """
 
+    def file_now() -> tuple[int, int]:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise sqlite3.OperationalError(f"{path}: {error.strerror}") from error
+        return status.st_dev, status.st_ino
+
+    @event.listens_for(engine, "do_connect")
+    def look(dialect: object, record: object, *rest: object) -> None:
+        file_now()
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: object, record: ConnectionPoolEntry, proxy: object) -> None:
+        if record.info["file"] != file_now():
+            raise DisconnectionError(f"{path} was replaced")
+
     @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, record: object) -> None:
+    def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = file_now()
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_S * 1000}")

@@ -320,6 +320,12 @@ class MemoryLinkStore:
                     return True
             return False
 
+    def end(self, user_id: int, kind: LinkKind | None = None) -> None:
+        with self._lock:
+            for token_hash, link in list(self._links.items()):
+                if link.user_id == user_id and kind in (None, link.kind):
+                    del self._links[token_hash]
+
     def prune(self, *, now_s: int) -> int:
         with self._lock:
             kept = {key: link for key, link in self._links.items() if link.ends_at > now_s}

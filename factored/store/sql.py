@@ -291,6 +291,11 @@ class SqlLinkStore:
             )
             return row_count(spent) == 1
 
+    def end(self, user_id: int, kind: LinkKind | None = None) -> None:
+        ended = delete(LinkRow).where(LinkRow.user_id == user_id)
+        with self._database.writing() as session:
+            session.execute(ended if kind is None else ended.where(LinkRow.kind == kind.value))
+
     def prune(self, *, now_s: int) -> int:
         with self._database.writing() as session:
             return row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))

@@ -51,6 +51,19 @@ class LinkStoreContract:
         assert stores.links.find(["hash"], now_s=NOW_S) is None
         assert stores.links.find(["other"], now_s=NOW_S) is not None
 
+    @pytest.mark.parametrize("kind", [LinkKind.ENROL, None])
+    def test_a_users_links_of_one_kind_or_all_may_end(
+        self, stores: Any, user_id: int, kind: LinkKind | None
+    ) -> None:
+        bo = add(stores, "Bo").id
+        for owner, token_hash in ((user_id, "enrol"), (bo, "of bo")):
+            stores.links.add(LinkKind.ENROL, owner, token_hash, now_s=NOW_S, ends_at=ENDS_AT)
+        stores.links.end(user_id, kind)
+        stores.links.end(user_id, kind)
+        assert stores.links.find(["enrol"], now_s=NOW_S) is None
+        assert (stores.links.find(["hash"], now_s=NOW_S) is None) is (kind is None)
+        assert stores.links.find(["of bo"], now_s=NOW_S) is not None
+
     def test_a_link_that_never_was_cannot_be_spent(self, stores: Any, user_id: int) -> None:
         assert stores.links.spend(987654, now_s=NOW_S) is False
 

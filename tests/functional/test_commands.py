@@ -271,9 +271,10 @@ def test_a_disabled_user_is_shown_as_such_until_enabled(made: str, run: Run) -> 
     assert document(run("user", "disable", made, AL, "--json")) == {"username": "al@example.com"}
     since = document(run("user", "show", made, AL, "--json"))["disabled"]
     assert since is not None
-    status, out, err = run("user", "reset", made, AL)
-    assert (status, out) == (FAILED, "")
-    assert "is disabled; `factored user enable` comes first" in err
+    for verb in ("reset", "unlock"):
+        status, out, err = run("user", verb, made, AL)
+        assert (status, out) == (FAILED, "")
+        assert "is disabled; `factored user enable` comes first" in err
     assert "cannot log in any more" in run("user", "disable", made, AL)[2]
     assert document(run("user", "show", made, AL, "--json"))["disabled"] == since
     assert "can log in again" in run("user", "enable", made, AL)[2]

@@ -200,6 +200,7 @@ def test_a_path_that_a_server_hands_over_as_text_is_repaired_before_it_is_compar
 PAGE_LOADS = [
     ({}, "GET"), ({}, "HEAD"), ({"ACCEPT": "*/*"}, "GET"), ({"ACCEPT": HTML}, "GET"),
     ({"ACCEPT": HTML, "SEC_FETCH_MODE": "navigate"}, "GET"), ({"ACCEPT": ""}, "GET"),
+    ({"ACCEPT": "TEXT/HTML"}, "GET"),
 ]  # fmt: skip
 NO_PAGE_LOADS = [
     ({}, "POST", "json"), ({}, "PUT", "json"), ({}, "OPTIONS", "json"), ({}, "get", "json"),
@@ -521,6 +522,18 @@ def test_no_shared_cache_may_keep_an_answer_with_a_ticket(
     answer = site.web.get("/")
     assert "Set-Cookie" in answer.headers
     assert answer.headers.getall("Cache-Control") == answered
+
+
+def test_no_header_for_one_kind_of_cache_says_otherwise(make_site: Callable[..., Site]) -> None:
+    said = ["CDN-Cache-Control", "Surrogate-Control", "Expires", "X-Cache-Controls"]
+    downstream = Recorder([(name, "max-age=99") for name in said])
+    site = make_site(downstream, auth_tkt__reissue_time="100")
+    site.login()
+    assert [name for name in said if name in site.web.get("/").headers] == said
+    site.clock.advance(101)
+    answer = site.web.get("/")
+    assert answer.headers["Cache-Control"] == "private"
+    assert [name for name in said if name in answer.headers] == ["X-Cache-Controls"]
 
 
 # -- domains ---------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
+import urllib.parse
 from collections.abc import Callable
 
 import pyotp
@@ -207,3 +209,60 @@ def test_a_sent_reminder_comes_from_its_own_sender(
     (mail,) = sent
     assert (mail.sender, mail.subject) == ("help@example.com", "Lost it?")
     assert re.fullmatch(r"Go to http://localhost\S*/auth/enrol/\S{32} now", mail.text)
+
+
+# -- links that are good no more ------------------------------------------------------------------
+
+
+def reset(site: Site) -> str:
+    """-> path of the link that the operator makes"""
+    told = json.loads(site.command("user", "reset", f"--username={NAME}", "--json"))
+    return urllib.parse.urlsplit(told["url"]).path
+
+
+def enrol(site: Site, link: str) -> TestResponse:
+    secret = secret_on(press(site.web, link, "show"))
+    code = pyotp.TOTP(secret).at(int(site.clock.now_s()))
+    return press(site.web, link, "confirm", code=code)
+
+
+def test_once_an_authenticator_is_set_up_every_other_enrolment_link_is_over(
+    reminding: Site, mails: list[Mail]
+) -> None:
+    """One of them may have gone astray, or been asked for by whoever reads the mailbox."""
+    made = reset(reminding)
+    remind(reminding.web)
+    mailed = link_in(mails[0])
+    assert "is set up" in enrol(reminding, made).text
+    assert reminding.web.get(mailed).status_int == 404
+
+
+def test_a_reset_ends_the_links_from_before(reminding: Site, mails: list[Mail]) -> None:
+    remind(reminding.web)
+    older = [link_in(mails[0]), reset(reminding)]
+    newest = reset(reminding)
+    for link in older:
+        assert reminding.web.get(link).status_int == 404
+    assert "is set up" in enrol(reminding, newest).text
+
+
+def test_disabling_ends_all_links_for_good(reminding: Site) -> None:
+    told = json.loads(reminding.command("user", "unlock", f"--username={NAME}", "--json"))
+    links = [reset(reminding), urllib.parse.urlsplit(told["url"]).path]
+    for verb in ("disable", "enable"):
+        reminding.command("user", verb, f"--username={NAME}")
+        for link in links:
+            assert reminding.web.get(link).status_int == 404
+
+
+def test_a_wrong_code_of_a_new_secret_is_an_audit_event(
+    reminding: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "factored.audit")
+    link = reset(reminding)
+    press(reminding.web, link, "show")
+    press(reminding.web, link, "confirm", code="000000")
+    line = 'event=enrolment user="al@example.com" scheme="ga" source="192.0.2.1" result="failure"'
+    assert f'{line} reason="wrong"' in caplog.text
+    assert "is set up" in enrol(reminding, link).text
+    assert f'{line.replace("failure", "success")} reason="link"' in caplog.text

@@ -47,6 +47,51 @@ def test_a_new_sqlite_file_is_for_its_owner_alone(database: Database, path: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(sa.select(UserRow.username)))
+
+
+def add_user(database: Database, name: str) -> None:
+    row = UserRow(username=name, username_key=name, ticket_series="s", created_at=1)
+    with database.writing() as session:
+        session.add(row)
+
+
+def test_a_sqlite_file_put_in_the_place_of_another_is_the_one(
+    database: Database, path: Path, tmp_path: Path
+) -> None:
+    """Or processes that opened it before and after would each have their own truth."""
+    add_user(database, "before")
+    copy = tmp_path / "copy.sqlite"
+    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    add_user(database, "later")
+    assert names(database) == ["before", "later"]
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    copy.replace(path)
+    assert names(database) == ["before"]
+    add_user(database, "again")
+    assert names(Database({"sqlalchemy.url": f"sqlite:///{path}"})) == ["before", "again"]
+
+
+def test_a_sqlite_file_that_is_gone_is_told_and_not_made_anew(
+    database: Database, path: Path
+) -> None:
+    add_user(database, "here")
+    away = path.with_name("away.sqlite")
+    path.rename(away)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="No such file"):
+            names(database)
+        assert not path.exists()
+    away.rename(path)
+    assert names(database) == ["here"]
+
+
 def test_the_databases_clock_tells_whole_unix_seconds(database: Database) -> None:
     with database.reading() as session:
         now = session.scalar(sa.select(database_now()))

@@ -49,6 +49,8 @@ def test_a_name_is_stored_as_typed_trimmed_and_in_nfc(typed: str, stored: str) -
         ("a\x00b", "invisible"), ("al\r\n", "invisible"), ("al\n", "invisible"),
         ("a\tb", "invisible"), ("a\x7fb", "invisible"), ("a\x85b", "invisible"),
         ("a\u200bb", "invisible"), ("a\u200db", "invisible"), ("a\u202eb", "invisible"),
+        ("a\u034fb", "invisible"), ("a\u115fb", "invisible"), ("a\u3164b", "invisible"),
+        ("a\ufe0fb", "invisible"), ("a\uffa0b", "invisible"), ("a\U000e0100b", "invisible"),
         ("a\ufeffb", "invisible"), ("a\u00adb", "invisible"), ("a\ue000b", "invisible"),
         ("a\u0378b", "invisible"),  # unassigned: the next Unicode may fold it
         ("a\u2028b", "spaces"), ("a\u2029b", "spaces"), ("a\u00a0b", "spaces"),

@@ -1018,17 +1018,32 @@ WHOLE = [
 def test_a_body_that_breaks_off_is_never_passed_as_a_whole(app, upstream, whole, cut):
     upstream.answer, upstream.closes = whole[:cut], True
     answer, body = start(app, make_environ())
+    head = whole.index(b"\r\n\r\n") + 4
+    if cut <= head + (3 if b"chunked" in whole else 0):  # not one byte of it
+        assert answer.status == "502 Bad Gateway"
+        return
     assert answer.status == "200 OK"
     with pytest.raises(HTTPError):
         list(body)
     body.close()
 
 
+def test_silence_behind_the_head_is_a_gateway_timeout(make_proxy, upstream):
+    upstream.answer = WHOLE[0][:-10]
+    answer, body = start(make_proxy(read_timeout_s=QUICK_S), make_environ())
+    assert answer.status == "504 Gateway Timeout"
+    assert b"<!DOCTYPE html>" in b"".join(body)
+
+
 @pytest.mark.parametrize("chunks", [b"-1\r\nok\r\n", b"+2\r\nok\r\n", b"0x2\r\nok\r\n", b"\r\n"])
-def test_a_chunk_that_does_not_say_its_length_breaks_the_body_off(app, upstream, chunks):
+@pytest.mark.parametrize("begun", [b"", b"2\r\nok\r\n"])
+def test_a_chunk_that_does_not_say_its_length_breaks_the_body_off(app, upstream, chunks, begun):
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    upstream.answer, upstream.closes = head + chunks + b"0\r\n\r\n", True
-    _, body = start(app, make_environ())
+    upstream.answer, upstream.closes = head + begun + chunks + b"0\r\n\r\n", True
+    answer, body = start(app, make_environ())
+    if not begun:
+        assert answer.status == "502 Bad Gateway"
+        return
     with pytest.raises(HTTPError):
         list(body)
     body.close()

@@ -130,18 +130,23 @@ class Login:
             return Outcome(Verdict.LOCKED, counted.retry_after_s)
         return self._decide(scheme, user, response, challenge, browser, counted, remember)
 
-    def press(self, scheme: LinkScheme, token: str, browser: Browser, *, remember: bool) -> Outcome:
-        """token of a mailed link -> Outcome for the browser that pressed it, whoever asked
+    def press(
+        self,
+        scheme: LinkScheme,
+        challenge: Challenge,
+        token: str,
+        browser: Browser,
+        *,
+        remember: bool,
+    ) -> Outcome:
+        """token of a mailed link and its challenge -> Outcome for the browser that pressed it
 
-        Not ACCEPTED: it was used before, it is too old, or the account is not the same any more.
+        Not ACCEPTED: it was used meanwhile, or the account is not the same any more.
 
+        :param challenge: what ``scheme.linked`` found for the token
         :raises StoreError: the store did not answer; nobody is let in
         """
         self._require_revocations()
-        challenge = scheme.linked(token)
-        if challenge is None:
-            self._note(Verdict.EXPIRED, None, scheme, client_source(browser.address))
-            return Outcome(Verdict.EXPIRED)
         user = self._users.find(challenge.username_key)
         counted = self._throttle.unguessed(self._devices.known(browser.device_cookies, user))
         return self._decide(scheme, user, token, challenge, browser, counted, remember)

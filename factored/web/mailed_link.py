@@ -47,7 +47,7 @@ class MailedLink:
             raise Refused(400, "This page has no such button.")
         with site.turn:
             outcome = site.login.press(
-                scheme, token, site.browser(request), remember=ticked(request.form)
+                scheme, challenge, token, site.browser(request), remember=ticked(request.form)
             )
         if outcome.granted is None:
             raise Refused(404, OVER)

@@ -22,6 +22,7 @@ ROWS = [
     {"services"},
     {"store", "finders", "auth_tkt", "proxy", "hello", "mail"},
     {"settings"},
+    {"ini_keys"},
     {
         "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "durations",
         "environ", "answers", "upstream", "engines", "old_keys",

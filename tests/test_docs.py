@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from webtest import TestApp
 
-from factored import __version__, app, codes, converters, settings
+from factored import __version__, app, codes, converters, ini_keys, settings
 from factored.auth_tkt import TicketFormat
 from factored.interfaces import ConfigurationError, Limit
 from factored.old_keys import WITHOUT_MEANING
@@ -98,7 +98,7 @@ PROXY_SECTION = "The site behind: simpleproxy"
 PROXY_ENTRIES = entries(BY_SECTION[PROXY_SECTION])
 ENTRIES = entries("\n".join(text for name, text in BY_SECTION.items() if name != PROXY_SECTION))
 
-FORMTEXTS = {f"formtext.{name}" for name in settings.FORMTEXTS}
+FORMTEXTS = {f"formtext.{name}" for name in ini_keys.FORMTEXTS}
 
 
 OLD_ROWS = [
@@ -118,13 +118,13 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     examples = {
         key for key in ENTRIES if key.partition(".")[0] in settings.PASSED_ON and key[-1] != "*"
     }
-    keys = {*settings.KEYS, *FORMTEXTS, *WITHOUT_MEANING, *passed_on}
+    keys = {*ini_keys.KEYS, *FORMTEXTS, *WITHOUT_MEANING, *passed_on}
     assert set(ENTRIES) - examples == keys
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_key_that_a_page_names_exists(page: Path) -> None:
-    known = {*settings.KEYS, *settings.OLD_NAMES, *FORMTEXTS, *WITHOUT_MEANING}
+    known = {*ini_keys.KEYS, *ini_keys.OLD_NAMES, *FORMTEXTS, *WITHOUT_MEANING}
     prefixes = {key.partition(".")[0] for key in known if "." in key}
     literals = re.findall(r"``([a-z_]+\.[a-z_.]+)(?: = [^`]*)?``", page.read_text("utf-8"))
     named = {key for key in literals if key.partition(".")[0] in prefixes}
@@ -132,17 +132,17 @@ def test_every_key_that_a_page_names_exists(page: Path) -> None:
     assert not {key for key in named if not key.endswith((".", ".py"))} - known - gone
 
 
-@pytest.mark.parametrize("name", settings.KEYS)
+@pytest.mark.parametrize("name", ini_keys.KEYS)
 def test_the_documented_default_is_the_default(name: str, tmp_path: Path) -> None:
     documented = ENTRIES[name].default
     plain = settings.parse(SMALLEST, here=tmp_path, require_files=False)
     if documented is None:
         assert ENTRIES[name].facts[0] == "no default"
         if name not in SMALLEST:
-            assert getattr(plain, settings.KEYS[name].attribute) in (None, (), frozenset())
+            assert getattr(plain, ini_keys.KEYS[name].attribute) in (None, (), frozenset())
         return
     spelt_out = settings.parse({**SMALLEST, name: documented}, here=tmp_path, require_files=False)
-    attribute = settings.KEYS[name].attribute
+    attribute = ini_keys.KEYS[name].attribute
     given, default = getattr(spelt_out, attribute), getattr(plain, attribute)
     assert given == (default.strip() if isinstance(default, str) else default)
 
@@ -160,7 +160,7 @@ def test_old_names_stand_with_their_keys() -> None:
         for entry in ENTRIES.values()
         for old in re.findall(r"Old\s+name\s+``([^`]+)``", entry.text)
     }
-    assert documented == settings.OLD_NAMES
+    assert documented == ini_keys.OLD_NAMES
 
 
 def test_every_key_says_since_when_or_that_it_has_no_meaning() -> None:
@@ -174,7 +174,7 @@ def test_every_key_says_since_when_or_that_it_has_no_meaning() -> None:
 def test_every_key_of_an_older_release_stands_on_the_page_about_upgrading() -> None:
     of_old = {entry.key for entry in (*ENTRIES.values(), *PROXY_ENTRIES.values())
               if {"since 1.x", "since 4.x"} & set(entry.facts)}  # fmt: skip
-    of_old |= {*settings.OLD_NAMES, *WITHOUT_MEANING}
+    of_old |= {*ini_keys.OLD_NAMES, *WITHOUT_MEANING}
     assert {key for key in of_old if not any(fnmatch(key, row) for row, _ in OLD_ROWS)} == set()
 
 
@@ -198,7 +198,7 @@ def test_what_that_page_says_of_a_key_is_so(
     elif today.startswith("Shown nowhere"):
         assert [text.startswith(f"{key} is shown nowhere") for text in warns] == [True]
     elif today.startswith("Now "):
-        assert today == f"Now ``{settings.OLD_NAMES[key]}``."
+        assert today == f"Now ``{ini_keys.OLD_NAMES[key]}``."
     else:
         assert today.startswith("As before")
         known = {*ENTRIES, *PROXY_ENTRIES}

@@ -11,6 +11,7 @@ from typing import Any
 from factored import keys, plugins
 from factored.converters import TRUE, as_lines, as_secrets
 from factored.environ import is_loopback
+from factored.ini_keys import KEYS
 from factored.interfaces import (
     Clock,
     ConfigurationError,
@@ -22,7 +23,7 @@ from factored.interfaces import (
 from factored.mail import DEBUG, Postman
 from factored.old_keys import LDAP
 from factored.services.outbox import BackgroundOutbox
-from factored.settings import KEYS, Settings, parse
+from factored.settings import Settings, parse
 
 SCHEMES = "factored.schemes"
 FINDERS = "factored.finders"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from webtest import TestResponse
 
+from factored.ini_keys import FORMTEXTS
 from factored.mail import Postman
-from factored.settings import FORMTEXTS
 from tests.support import NAME, Browser, Site, token_of
 
 FORMS = {"name form", "bad name", "code form", "wrong code", "code used twice", "mailed code gone",

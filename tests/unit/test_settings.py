@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factored.converters import as_bool, whole_number
+from factored.ini_keys import FORMTEXTS, KEYS
+from factored.ini_keys import OLD_NAMES as OLD_NAMES_OF_THE_CODE
 from factored.interfaces import ConfigurationError
 from factored.old_keys import WITHOUT_MEANING
-from factored.settings import FORMTEXTS, KEYS, Settings, convert_all, parse
-from factored.settings import OLD_NAMES as OLD_NAMES_OF_THE_CODE
+from factored.settings import Settings, convert_all, parse
 from tests.support import TICKET_SECRET, settings_for
 
 SECRET_2 = "b-ticket-secret-for-tests-0123456789abcdef"

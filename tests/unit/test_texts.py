@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from factored.settings import FORMTEXTS
+from factored.ini_keys import FORMTEXTS
 from factored.web import texts
 
 

@@ -1,6 +1,8 @@
-# make demo   factored in front of its demo site on http://127.0.0.1:8000, with a user to log in as
-# make test   the quick tests
-# make check  everything that must hold before a release
+# make demo         factored in front of its demo site on http://127.0.0.1:8000, with a user to log in as
+# make test         the quick tests
+# make check        everything that must hold before a release
+# make locale       the catalogues of translations, made anew from the sources
+# make screenshots  the pictures in docs/images, of the pages as they are now
 #
 # Needs Python 3.10 or newer, with venv. Another one than python3: make test PYTHON=python3.12
 
@@ -12,7 +14,7 @@ DEMO_USER = demo@example.com
 DIST = build/dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs package peers bench clean
+.PHONY: help demo test check lint types docs package peers bench locale screenshots clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -38,7 +40,7 @@ $(VENV)/.test: $(VENV)/.made $(MADE_FROM)
 
 $(VENV)/.check: $(VENV)/.test
 	@echo "Installing what the checks need into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --editable ".[test,check]"
+	@$(BIN)/python -m pip install --quiet --editable ".[test,check,browser]"
 	@touch $@
 
 # -- a first look ---------------------------------------------------------------------------------
@@ -108,9 +110,17 @@ package: $(VENV)/.check
 	  bin/python -c "$$PAGES"
 	@rm -rf build/empty
 
+# Needs chromium, zbarimg and oathtool, as tests/browser does.
+screenshots: $(VENV)/.check
+	$(BIN)/python -m tests.browser.screenshots
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/names.py
+
+# New messages come out untranslated, and a test says so: docs/translating.rst.
+locale: $(VENV)/.test
+	$(BIN)/python -m tests.catalogues
 
 # Users, keys and database of make demo stay: factored.* beside develop.ini.
 clean:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import html
+from collections.abc import Iterable, Mapping
 
 from factored.interfaces import Environ, StartResponse, WsgiApp
+from factored.words import ENGLISH, Languages, _
 
 HSTS = "max-age=31536000"
 HTML = ("Content-Type", "text/html; charset=utf-8")
 NO_STORE = ("Cache-Control", "no-store")
+
+TITLES: Mapping[str, str] = {
+    "302": _("Sign in"),
+    "400": _("Bad Request"),
+    "401": _("Sign in"),
+    "404": _("Not found"),
+    "405": _("Method Not Allowed"),
+    "411": _("Length Required"),
+    "431": _("Too many cookies"),
+    "500": _("Something went wrong"),
+    "502": _("Bad Gateway"),
+    "503": _("Not possible right now"),
+    "504": _("Gateway Timeout"),
+}
+"""Headings of short pages, by status."""
 
 
 def security_headers(*, hsts: bool, loads: str = "") -> tuple[tuple[str, str], ...]:
@@ -32,17 +49,35 @@ def security_headers(*, hsts: bool, loads: str = "") -> tuple[tuple[str, str], .
 class Answers:
     """Makes apps that each give one short answer: the gate's own, and simpleproxy's."""
 
-    def __init__(self, *, hsts: bool = False) -> None:
+    def __init__(self, *, hsts: bool = False, languages: Languages | None = None) -> None:
         self._headers = security_headers(hsts=hsts)
+        self._languages = languages or Languages([ENGLISH])
 
-    def page(self, status: str, text: str, *headers: tuple[str, str]) -> WsgiApp:
-        """status, HTML text -> app that answers with a short page"""
-        title = status.partition(" ")[2]
-        body = (
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"</head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
-        )
-        return self.answer(status, body.encode(), HTML, *headers)
+    def page(
+        self, status: str, text: str, *headers: tuple[str, str], link: tuple[str, str] | None = None
+    ) -> WsgiApp:
+        """status, text, link as (URL, label) -> app that answers with a short page
+
+        The language is looked for when the page is made, so that nobody else waits for it.
+        """
+
+        def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            words = self._languages.accepted(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+            title = html.escape(words(TITLES[status[:3]]))
+            onward = ""
+            if link is not None:
+                url, label = html.escape(link[0]), html.escape(words(link[1]))
+                onward = f'<p><a href="{url}">{label}</a></p>'
+            body = (
+                f'<!DOCTYPE html>\n<html lang="{words.language}" dir="{words.direction}">'
+                f'<head><meta charset="utf-8"><title>{title}</title></head>'
+                f"<body><h1>{title}</h1><p>{html.escape(words(text))}</p>{onward}</body></html>\n"
+            )
+            language = ("Content-Language", words.language)
+            answer = self.answer(status, body.encode(), HTML, language, *headers)
+            return answer(environ, start_response)
+
+        return app
 
     def answer(self, status: str, body: bytes, *headers: tuple[str, str]) -> WsgiApp:
         """status, body, headers -> app that gives this answer, and no body to HEAD"""

@@ -26,14 +26,19 @@ from factored.interfaces import (
 )
 from factored.proxy import SimpleProxy
 from factored.schemes import totp
+from factored.schemes.recovery import RecoveryScheme
+from factored.services.account import Account
 from factored.services.devices import KNOWN_FOR_S, Devices
 from factored.services.enrol_links import EnrolLinks
 from factored.services.enrolment import Enrolment
 from factored.services.links import Links
 from factored.services.login import Login
+from factored.services.notices import Notices
+from factored.services.open_tickets import OpenTickets
 from factored.services.parts import (
     make_finder,
     make_key_ring,
+    make_languages,
     make_outbox,
     make_stores,
     make_ticket_secrets,
@@ -44,12 +49,14 @@ from factored.services.parts import (
     scheme_factories,
 )
 from factored.services.paste_server import exposed
+from factored.services.recovery import RecoveryCodes
 from factored.services.reminder import Reminder
 from factored.services.revocation import RevocationList
 from factored.services.throttle import Throttle
-from factored.web import make_auth_app
+from factored.web import brand, make_auth_app
 from factored.web.renderer import Pages
 from factored.web.site import Site, Turns
+from factored.words import Languages, _, load
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +83,7 @@ def build(
     """
     clock = clock or SystemClock()
     factories, problems = scheme_factories(given)
-    problems += missing_parts(given)
+    problems += missing_parts(given) + brand.file_problems(given, here)
     try:
         settings = read_settings(given, here=here)
     except ConfigurationError as error:
@@ -88,21 +95,32 @@ def build(
         lambda: make_ticket_secrets(settings, clock),
         lambda: make_outbox(settings, clock),
         lambda: make_finder(settings),
+        lambda: Pages(settings.templates_dir),
+        lambda: brand.make_brand(settings),
     )
-    stores, ring, secrets, outbox, finder = parts
+    stores, ring, secrets, outbox, finder, pages, looks = parts
     context = SchemeContext(
         users=stores.users,
         cipher=ring,
         clock=clock,
         hasher=ring,
         challenges=stores.challenges,
+        recovery_codes=stores.recovery_codes,
         outbox=outbox,
         finder=finder,
         settings=settings,
     )
     schemes: tuple[Scheme, ...] = tuple(factory(context) for factory in factories)
+    recovery = RecoveryScheme(context) if settings.recovery_codes else None
+    proving = (*schemes, recovery) if recovery else schemes
     tickets = TicketFormat(
-        secrets, hashalg=settings.hashalg, schemes=[scheme.path for scheme in schemes]
+        secrets, hashalg=settings.hashalg, schemes=[scheme.path for scheme in proving]
+    )
+    open_tickets = OpenTickets(
+        stores.tickets,
+        clock,
+        absolute_timeout_s=settings.auth_absolute_timeout,
+        renewed=settings.reissue_time is not None,
     )
     revocations = RevocationList(
         stores.revocations,
@@ -112,34 +130,52 @@ def build(
             lambda: stores.attempts.prune(now_s=int(clock.now_s())),
             lambda: stores.links.prune(now_s=int(clock.now_s())),
             lambda: stores.challenges.prune(now_s=int(clock.now_s())),
+            open_tickets.write,
+            lambda: stores.tickets.prune(now_s=int(clock.now_s())),
             lambda: stores.devices.prune(unused_since=int(clock.now_s()) - KNOWN_FOR_S),
         ],
     )
+    languages = make_languages(settings)
     devices = Devices(stores.devices, ring, clock)
     throttle = Throttle(stores.attempts, ring, clock)
+    enrolment = Enrolment(ring, clock, totp.first_code, issuer=settings.appname)
     enrol_links = EnrolLinks(
         stores.users,
         stores.links,
-        Enrolment(ring, clock, issuer=settings.appname),
-        devices,
+        enrolment,
         ring,
         clock,
-        totp.first_step,
         revoke_for_s=revoke_for_s(settings),
     )
+    news = Notices(outbox, clock, sender=settings.reminder_sender or "", site=settings.appname)
     site = Site(
         settings=settings,
         schemes=schemes,
+        recovery=recovery,
         login=Login(
             stores.users,
             throttle,
             devices,
+            open_tickets,
             revocations,
             clock,
             lifetime_s=settings.auth_timeout,
             remember_s=settings.auth_remember_timeout,
             revoke_for_s=revoke_for_s(settings),
         ),
+        account=Account(
+            stores.users,
+            stores.devices,
+            open_tickets,
+            RecoveryCodes(stores.recovery_codes, ring, clock),
+            revocations,
+            enrolment,
+            news,
+            throttle,
+            clock,
+            revoke_for_s=revoke_for_s(settings),
+        ),
+        notices=news,
         links=Links(stores.links, devices, ring, clock),
         enrol_links=enrol_links,
         reminder=Reminder(
@@ -152,26 +188,30 @@ def build(
             sender=settings.reminder_sender or "",
             subject=settings.reminder_subject,
             body=settings.reminder_body,
-            appname=settings.appname,
         ),
         keys=ring,
         tickets=tickets,
         revocations=revocations,
-        pages=Pages([Path(__file__).parent / "web" / "templates"]),
+        pages=pages,
+        brand=looks,
         check_store=stores.check,
         sending_fails=lambda: any(one.sends for one in schemes) and outbox.failing,
         turn=Turns(clock),
+        languages=languages,
+        clock=clock,
     )
     for notice in notices(settings):
         log.warning(notice)
     return Gate(
         settings,
-        downstream=downstream or nothing_here,
+        downstream=downstream or nothing_here(languages),
         auth_app=make_auth_app(site),
         tickets=tickets,
         revocations=revocations,
         clock=clock,
+        seen=open_tickets.seen,
         closing=[revocations.stop, outbox.stop, stores.close],
+        languages=languages,
     )
 
 
@@ -188,12 +228,10 @@ def _collect(problems: list[str], *makers: Callable[[], Any]) -> list[Any]:
     return made
 
 
-nothing_here = Answers().answer(
-    "404 Not Found",
-    b"You are signed in. There is no site behind these pages.\n",
-    ("Content-Type", "text/plain; charset=utf-8"),
-)
-"""The downstream of an ``app`` without one: there are only login pages."""
+def nothing_here(languages: Languages | None = None) -> WsgiApp:
+    """languages -> the downstream of an ``app`` without one: there are only login pages"""
+    text = _("You are signed in. There is no site behind these pages.")
+    return Answers(languages=languages).page("404 Not Found", text)
 
 
 # -- Paste factories ------------------------------------------------------------------------------
@@ -273,7 +311,7 @@ def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProx
         if name in values:
             values[f"{name}_s"] = values.pop(name)
     port = values.pop("port", 443 if scheme == "https" else 80)
-    return SimpleProxy(values.pop("server"), port, scheme, **values)
+    return SimpleProxy(values.pop("server"), port, scheme, languages=load(), **values)
 
 
 def hello(global_conf: Mapping[str, str], **local_conf: str) -> WsgiApp:

@@ -42,21 +42,35 @@ def same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-MAIL_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """32 signs without look-alikes (Crockford's base 32): 8 of them are 40 bits."""
 
 LOOK_ALIKES = str.maketrans("OILU", "011V")
 
 
 def new_mail_code() -> str:
-    """-> 8 signs of MAIL_ALPHABET, 40 random bits (PROMISES 8)"""
-    return "".join(secrets.choice(MAIL_ALPHABET) for _ in range(8))
+    """-> 8 signs of ALPHABET, 40 random bits (PROMISES 8)"""
+    return "".join(secrets.choice(ALPHABET) for _ in range(8))
 
 
 def mail_code(text: str) -> str | None:
     """what was typed, in any case, with spaces or look-alikes -> 8 signs, or None"""
+    return _signs(text, 8)
+
+
+def new_recovery_code() -> str:
+    """-> 16 signs of ALPHABET in groups of four, 80 random bits"""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def recovery_code(text: str) -> str | None:
+    """what was typed, in any case, with spaces or look-alikes -> 16 signs, or None"""
+    return _signs(text, 16)
+
+
+def _signs(text: str, length: int) -> str | None:
     signs = SEPARATORS.sub("", unicodedata.normalize("NFKC", text)).upper().translate(LOOK_ALIKES)
-    return signs if re.fullmatch(f"[{MAIL_ALPHABET}]{{8}}", signs) else None
+    return signs if re.fullmatch(f"[{ALPHABET}]{{{length}}}", signs) else None
 
 
 def six_digits(text: str) -> str | None:

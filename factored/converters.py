@@ -76,6 +76,14 @@ def as_appname(text: str) -> str:
     return text
 
 
+def as_footer(text: str) -> str:
+    """text, of several lines maybe -> the same in one line"""
+    line = " ".join(text.split())
+    if len(line) > 300 or not line.isprintable():
+        raise ValueError("must be at most 300 printable characters of plain text")
+    return line
+
+
 def as_base_url(text: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text, re.ASCII) or _dot_segments(text):
         raise ValueError("must be a path like /auth: letters, digits and . _ ~ -, no / at its end")

@@ -6,10 +6,9 @@ request object, no database, and no lock on the good path. What it cannot decide
 
 from __future__ import annotations
 
-import html
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -26,6 +25,7 @@ from factored.auth_tkt import (
 )
 from factored.interfaces import Clock, Environ, Revocations, StartResponse, Ticket, WsgiApp
 from factored.settings import Settings
+from factored.words import Languages, _
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ class Gate:
     :param downstream: the protected app
     :param auth_app: the pages under base_auth_url
     :param closing: called by :meth:`close`
+    :param languages: of refusals; English without
     :param tickets: reads and, with reissue_time, renews tickets
+    :param seen: ticket id -> Unix time, put in for every good ticket; somebody else empties it
     """
 
     def __init__(
@@ -78,15 +80,18 @@ class Gate:
         tickets: TicketFormat,
         revocations: Revocations,
         clock: Clock,
+        seen: MutableMapping[str, float] | None = None,
         closing: Sequence[Callable[[], object]] = (),
+        languages: Languages | None = None,
     ) -> None:
         self._downstream = downstream
         self._auth_app = auth_app
         self._tickets = tickets
         self._revocations = revocations
         self._now_s = clock.now_s
+        self._seen: MutableMapping[str, float] = {} if seen is None else seen
         self._closing = closing
-        self._answers = Answers(hsts=settings.hsts)
+        self._answers = Answers(hsts=settings.hsts, languages=languages)
         self._cookie = TicketCookie(settings)
         self._cookie_name = settings.cookie_name
         self._base = settings.base_auth_url
@@ -107,7 +112,7 @@ class Gate:
         except Exception:
             log.exception("the gate failed on a request, which was refused")
             app = self._answers.page(
-                "500 Internal Server Error", "Something went wrong here, and was logged."
+                "500 Internal Server Error", _("Something went wrong here, and was logged.")
             )
         return app(environ, start_response)
 
@@ -124,7 +129,7 @@ class Gate:
         """
         if any(key in environ for key in PATH_HEADERS):
             return self._answers.page(
-                "400 Bad Request", "A header of this request tries to move the path."
+                "400 Bad Request", _("A header of this request tries to move the path.")
             )
         env.repair_path(environ)
         for key in IDENTITY_KEYS:
@@ -134,20 +139,22 @@ class Gate:
         if len(environ.get("HTTP_COOKIE", "")) > cookies.MAX_HEADER_BYTES:
             return self._answers.page(
                 "431 Request Header Fields Too Large",
-                "The cookies of this site have grown too large: delete them and try again.",
+                _("The cookies of this site have grown too large: delete them and try again."),
             )
         path = environ.get("PATH_INFO", "")
         if "," in environ.get("HTTP_HOST", "") and path != self._healthz:
             # waitress joins two Host headers, and also two requests the first of which expects
             # 100-continue without a body. Source: RFC 9112 section 3.2.
-            return self._answers.page("400 Bad Request", "This request names more than one host.")
+            return self._answers.page(
+                "400 Bad Request", _("This request names more than one host.")
+            )
         if self._proxies:
             self._proxies.apply(environ)
         if self._public_host is not None and path != self._healthz:
             scheme = environ.get("wsgi.url_scheme", "http")
             if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
                 return self._answers.page(
-                    "400 Bad Request", "This site is not served under that name."
+                    "400 Bad Request", _("This site is not served under that name.")
                 )
         if path == self._base or path.startswith(self._below_base):
             return self._auth(environ, path)
@@ -157,6 +164,7 @@ class Gate:
             environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
             environ["factored.identity"] = ticket.user
             environ["factored.ticket"] = ticket
+            self._seen[ticket.ticket_id] = self._now_s()
             if self._reissue_s is not None and self._due(ticket) and is_page_load(environ):
                 return self._reissuing(ticket, environ)
             return self._downstream
@@ -165,7 +173,7 @@ class Gate:
         if not self._revocations.ready:
             return self._answers.page(
                 "503 Service Unavailable",
-                "Sign-in is not possible at the moment. Please try again in a few seconds.",
+                _("Sign-in is not possible at the moment. Please try again in a few seconds."),
                 ("Retry-After", "5"),
             )
         return self._login_wanted(environ)
@@ -260,7 +268,7 @@ class Gate:
         """environ, path -> the auth app, mounted at base_auth_url and told the good tickets"""
         if not env.is_utf8(path):
             return self._answers.page(
-                "400 Bad Request", "The address holds bytes that are not text."
+                "400 Bad Request", _("The address holds bytes that are not text.")
             )
         # All of them: junk planted before a good one must not save it from logout.
         tickets = self._good_tickets(environ)
@@ -284,13 +292,15 @@ class Gate:
                 login_url += "?referrer=" + quote(target.encode("latin-1", "replace"), safe="/")
             return self._answers.page(
                 "302 Found",
-                f'You are being sent to <a href="{html.escape(login_url)}">sign in</a>.',
+                _("You are being sent to the sign-in page."),
                 ("Location", login_url),
+                link=(login_url, _("Sign in")),
             )
         if "html" in environ.get("HTTP_ACCEPT", ""):
             return self._answers.page(
                 "401 Unauthorized",
-                f'Please <a href="{html.escape(login_url)}">sign in</a> first.',
+                _("Please sign in first."),
+                link=(login_url, _("Sign in")),
             )
         body = {"error": "authentication_required", "login_url": login_url}
         return self._answers.answer(

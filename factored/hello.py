@@ -11,10 +11,12 @@ PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>The protected site</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <style>
 body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto;
-        padding: 0 1rem }}
-table {{ border-collapse: collapse; width: 100% }}
+        padding: 0 1rem; overflow-wrap: anywhere }}
+table {{ border-collapse: collapse; width: 100%; table-layout: fixed }}
+th {{ width: 36% }}
 th, td {{ text-align: start; vertical-align: top; padding: .25rem .75rem .25rem 0;
           border-block-end: 1px solid #8886; overflow-wrap: anywhere }}
 </style></head>

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from factored.colors import as_color
 from factored.converters import (
     as_appname,
     as_base_url,
@@ -17,6 +18,7 @@ from factored.converters import (
     as_cookie_path,
     as_domain,
     as_exempt_paths,
+    as_footer,
     as_lines,
     as_public_url,
     as_scheme_names,
@@ -83,7 +85,13 @@ KEYS: dict[str, Key] = {
     "autouserfinder.valid_domains": Key(
         "finder_valid_domains", lambda text: tuple(as_domain(line) for line in as_lines(text))
     ),
+    "recovery_codes": Key("recovery_codes", as_bool),
     "hide_banner": Key("hide_banner", as_bool),
+    "logo": Key("logo", Path),
+    "color": Key("color", as_color),
+    "color_dark": Key("color_dark", as_color),
+    "footer_text": Key("footer_text", as_footer),
+    "templates_dir": Key("templates_dir", Path),
     "store": Key("store", as_text),
 }
 
@@ -100,6 +108,7 @@ FORMTEXTS = (
     "error.wrong",
     "error.expired",
     "error.replayed",
+    "error.skewed",
     "error.invalid_username",
     "error.code_reminder",
 )

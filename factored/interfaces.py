@@ -11,9 +11,11 @@ Times are Unix seconds (``_at``) and seconds (``_s``), both as numbers.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+from factored.words import ENGLISH, Words
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -61,12 +63,16 @@ class DecryptionError(FactoredError):
 
 
 class Verdict(enum.Enum):
-    """What came of an attempt; an expected outcome, never an exception."""
+    """What came of an attempt; an expected outcome, never an exception.
+
+    SKEWED is a code that is right for another moment: it lets nobody in, but a clock seems off.
+    """
 
     ACCEPTED = "accepted"
     WRONG = "wrong"
     EXPIRED = "expired"
     REPLAYED = "replayed"
+    SKEWED = "skewed"
     LOCKED = "locked"
     UNKNOWN_USER = "unknown_user"
 
@@ -145,13 +151,14 @@ class Asker:
     """Who asks: the name as typed and checked, and the browser that a code must come back from.
 
     ``link_url`` is what a mailed link's token is put behind, empty where no link can be mailed;
-    ``return_to`` where the one lands who presses it.
+    ``return_to`` where the one lands who presses it. ``words`` is the language to write in.
     """
 
     username: str
     browser_id: str = field(repr=False)
     link_url: str = ""
     return_to: str = ""
+    words: Words = field(default=ENGLISH, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,33 @@ class Device:
     created_at: int
     last_used_at: int
     user_agent: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTicket:
+    """A ticket that was issued, as its user may see it; the gate never asks for it.
+
+    ``last_seen_at`` may be some minutes late, and ``ends_at`` is the latest moment it can have.
+    """
+
+    id: str = field(repr=False)
+    user_id: int
+    scheme: str
+    device_id: str
+    user_agent: str
+    address: str
+    login_at: int
+    last_seen_at: int
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodesLeft:
+    """Recovery codes of a user: how many are not burned, and when they were made."""
+
+    left: int
+    made_at: int
 
 
 class LinkKind(enum.Enum):
@@ -294,7 +328,12 @@ class Scheme(Protocol):
         """what was typed -> the response, or None: it cannot be one and is not evaluated"""
 
     def verify(
-        self, user: User | None, response: str, challenge: Challenge | None = None
+        self,
+        user: User | None,
+        response: str,
+        challenge: Challenge | None = None,
+        *,
+        known_device: bool = False,
     ) -> Verdict:
         """user or None, normalised response, what :meth:`awaited` gave -> Verdict
 
@@ -302,6 +341,8 @@ class Scheme(Protocol):
         as for a user, and answers UNKNOWN_USER. Accepting burns the response in the same move:
         of two parallel calls with one response at most one is ACCEPTED.
 
+        :param known_device: whether it comes from a browser that this user logged in with before,
+            so that the guesses at it are few
         :raises StoreError: the store did not answer
         """
 
@@ -373,8 +414,29 @@ class UserStore(Protocol):
     ) -> bool:
         """pending authenticator, step of its first code -> whether this call confirmed it
 
-        In one transaction it becomes ACTIVE and the user's only one of its scheme, and the old
-        ticket series is revoked and replaced.
+        In one transaction it becomes ACTIVE and the user's only one of its scheme, the recovery
+        codes are gone, and the old ticket series is revoked and replaced.
+        """
+
+    def confirm_another(
+        self, authenticator_id: str, step: int, *, label: str, most: int, now_s: int
+    ) -> bool:
+        """pending authenticator, step of its first code -> whether this call confirmed it
+
+        It becomes ACTIVE beside the others of its scheme, unless there are ``most`` already; exact
+        under any parallelism.
+        """
+
+    def rename_authenticator(self, user_id: int, authenticator_id: str, label: str) -> bool:
+        """user, authenticator, new label -> whether the user has such an active one"""
+
+    def drop_authenticator(
+        self, user_id: int, authenticator_id: str, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        """user, authenticator -> whether it was deleted: the user has it, and another active one
+
+        Exact under any parallelism: the last one stays. In the same transaction the old ticket
+        series is revoked and replaced.
         """
 
     def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
@@ -387,9 +449,6 @@ class UserStore(Protocol):
         self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
     ) -> bool:
         """user id, since when or None -> whether there is such a user; the tickets end as well"""
-
-    def note_login(self, user_id: int, *, now_s: int) -> None:
-        """user id -> None; sets the last login"""
 
     def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
         """authenticator, ciphertext now, ciphertext from now on -> whether it still held the old"""
@@ -407,11 +466,52 @@ class DeviceStore(Protocol):
     def find(self, device_id: str, user_id: int) -> Device | None:
         """device id, user id -> Device, or None: unknown, forgotten, or somebody else's"""
 
-    def touch(self, device_id: str, *, now_s: int) -> None:
-        """device id -> None; sets when it was last used"""
+    def touch(self, device_id: str, *, address: str, now_s: int) -> None:
+        """device id -> None; sets when it was last used, and from where"""
+
+    def of(self, user_id: int) -> list[Device]:
+        """user id -> the user's devices, the last used first"""
+
+    def forget(self, device_id: str, user_id: int) -> bool:
+        """device id, user id -> whether it was this user's; it is known no more"""
 
     def prune(self, *, unused_since: int) -> int:
         """Unix time -> how many that were last used before it were deleted"""
+
+
+class TicketStore(Protocol):
+    """Open tickets, for the eyes of their users. What lets in and what not is decided elsewhere."""
+
+    def add(self, ticket: OpenTicket) -> None:
+        """ticket -> None; it is the last login of its user too"""
+
+    def of(self, user_id: int, *, now_s: int) -> list[OpenTicket]:
+        """user id -> the user's tickets that are not over, the newest login first
+
+        One whose series was revoked is in it no more.
+        """
+
+    def see(self, seen: Mapping[str, int]) -> None:
+        """ticket id -> Unix time; sets when those were last seen, which only moves forward"""
+
+    def drop(self, ticket_ids: Sequence[str]) -> None:
+        """ticket ids -> None; they are shown no more"""
+
+    def prune(self, *, now_s: int) -> int:
+        """-> how many that are over were deleted"""
+
+
+class RecoveryCodeStore(Protocol):
+    """Recovery codes as keyed hashes, each good once."""
+
+    def replace(self, user_id: int, code_hashes: Sequence[str], *, now_s: int) -> None:
+        """user id, hashes of new codes -> None; the codes from before are good no more"""
+
+    def burn(self, user_id: int, code_hashes: Sequence[str], *, now_s: int) -> bool:
+        """user id, the code's hash under each key -> whether this call burned it"""
+
+    def left(self, user_id: int) -> CodesLeft | None:
+        """user id -> CodesLeft, or None: none were ever made"""
 
 
 class LinkStore(Protocol):
@@ -509,6 +609,8 @@ class Stores(Protocol):
     devices: DeviceStore
     links: LinkStore
     challenges: ChallengeStore
+    tickets: TicketStore
+    recovery_codes: RecoveryCodeStore
     attempts: AttemptStore
     revocations: RevocationStore
 
@@ -639,6 +741,7 @@ class SchemeContext:
     clock: Clock
     hasher: Hasher
     challenges: ChallengeStore
+    recovery_codes: RecoveryCodeStore
     outbox: Outbox
     finder: Finder | None
     settings: Any

@@ -44,6 +44,8 @@ CHALLENGE = "browser of a challenge"
 CODE = "mailed code"
 LINK = "one-time link"
 LOGIN_LINK = "mailed login link"
+RECOVERY = "recovery code"
+DONE_WORD = "what a page says was done"
 THROTTLE = "throttle bucket"
 SECRET = "stored secret"  # noqa: S105 a purpose, not a password
 

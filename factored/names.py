@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from factored.words import ENGLISH, _
+
 MAX_LENGTH = 254
 """Characters of the name, and of its key: the longest address of mail (RFC 5321 4.5.3.1.3)."""
 
@@ -23,7 +25,14 @@ Default_Ignorable_Code_Point, without those that are of category C)."""
 
 
 class BadName(ValueError):
-    """The text cannot be a user name; the message says why, for people."""
+    """The text cannot be a user name; the message says why, for people.
+
+    :param text: the same for pages, which have it in the visitor's language
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ENGLISH(text))
+        self.text = text
 
 
 def check(text: str) -> str:
@@ -36,22 +45,27 @@ def check(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadName("The user name has characters that are not text.") from None
+        raise BadName(_("The user name has characters that are not text.")) from None
     if INVISIBLE.search(text) or any(unicodedata.category(char)[0] == "C" for char in text):
-        raise BadName("The user name must not have control or invisible characters.")
+        raise BadName(_("The user name must not have control or invisible characters."))
     name = unicodedata.normalize("NFC", text.strip())
     if not name:
-        raise BadName("The user name must not be empty.")
+        raise BadName(_("The user name must not be empty."))
     if len(name) > MAX_LENGTH or len(key(name)) > MAX_LENGTH:
-        raise BadName(f"The user name must not be longer than {MAX_LENGTH} characters.")
+        raise BadName(
+            _(
+                "The user name must not be longer than ${number} characters.",
+                mapping={"number": MAX_LENGTH},
+            )
+        )
     if any(unicodedata.category(char)[0] == "Z" and char != " " for char in name):
-        raise BadName("The user name must not have special spaces or line ends.")
+        raise BadName(_("The user name must not have special spaces or line ends."))
     if "!" in name:
-        raise BadName("The user name must not have an exclamation mark.")
+        raise BadName(_("The user name must not have an exclamation mark."))
     if any("@" in unicodedata.normalize("NFKC", char) for char in name) and not (
         ADDRESS.fullmatch(text.strip())
     ):
-        raise BadName("A user name with @ must be one plain e-mail address.")
+        raise BadName(_("A user name with @ must be one plain e-mail address."))
     return name
 
 

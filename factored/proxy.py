@@ -20,6 +20,7 @@ from urllib3.util import SKIP_HEADER
 from factored.answers import Answers
 from factored.interfaces import Environ, StartResponse
 from factored.upstream import BLOCK, LENGTH, TARGET, TCHARS, Connection, TlsConnection
+from factored.words import Languages, _
 
 # Names as CGI writes them, because PHP and others read every odd character of a header name as
 # "_": X.Remote.User must not get through where X-Remote-User does not.
@@ -47,18 +48,14 @@ PATH_SAFE = "/-._~!$&'()*+,;=:@"
 QUERY_SAFE = PATH_SAFE + '%?[]"<>\\^`{|}'
 
 PAGES = {
-    400: ("400 Bad Request", "The server could not make sense of this request."),
-    405: ("405 Method Not Allowed", "This site does not take requests of that kind."),
-    411: ("411 Length Required", "This upload has to say how long it is."),
-    502: ("502 Bad Gateway", "The application behind this site cannot be reached right now."),
-    504: ("504 Gateway Timeout", "The application behind this site took too long to answer."),
+    400: ("400 Bad Request", _("The server could not make sense of this request.")),
+    405: ("405 Method Not Allowed", _("This site does not take requests of that kind.")),
+    411: ("411 Length Required", _("This upload has to say how long it is.")),
+    502: ("502 Bad Gateway", _("The application behind this site cannot be reached right now.")),
+    504: ("504 Gateway Timeout", _("The application behind this site took too long to answer.")),
 }
 
 ALLOW = {405: [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]}
-ANSWERS = {
-    status: Answers().page(title, text, *ALLOW.get(status, []))
-    for status, (title, text) in PAGES.items()
-}
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +84,7 @@ class SimpleProxy:
         read_timeout_s: float = 60,
         pool_size: int = 32,
         ca_file: str | None = None,
+        languages: Languages | None = None,
     ) -> None:
         if urlscheme not in ("http", "https"):
             raise ValueError(f"urlscheme must be http or https, not {urlscheme!r}")
@@ -98,6 +96,11 @@ class SimpleProxy:
             "maxsize": pool_size,
         }
         self._pool_of: tuple[int, urllib3.HTTPConnectionPool] | None = None
+        answers = Answers(languages=languages)
+        self._pages = {
+            status: answers.page(title, text, *ALLOW.get(status, []))
+            for status, (title, text) in PAGES.items()
+        }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -118,17 +121,24 @@ class SimpleProxy:
             )
             body_out = AnswerBody(answer)
         except Refusal as refusal:
-            return _page(environ, start_response, refusal.status, str(refusal))
+            return self._page(environ, start_response, refusal.status, str(refusal))
         except HTTPError as error:
             # A connection refused is urllib3's kind of timeout too.
             late = isinstance(error, UpstreamTimeout) and not isinstance(error, NewConnectionError)
-            return _page(environ, start_response, 504 if late else 502, repr(error))
+            return self._page(environ, start_response, 504 if late else 502, repr(error))
         try:
             start_response(f"{answer.status} {answer.reason}", answer_headers(answer.msg))
         except BaseException:
             body_out.close()
             raise
         return body_out
+
+    def _page(
+        self, environ: Environ, start_response: StartResponse, status: int, reason: str
+    ) -> Iterable[bytes]:
+        """environ, start_response, key of PAGES, reason for the log -> body"""
+        log.log(logging.WARNING if status >= 500 else logging.INFO, "%d: %s", status, reason)
+        return self._pages[status](environ, start_response)
 
     def _pool(self) -> urllib3.HTTPConnectionPool:
         """-> this process's pool, as sockets made before a fork belong to the parent
@@ -147,14 +157,6 @@ class SimpleProxy:
                 pool.ConnectionCls = Connection
             mine = self._pool_of = (os.getpid(), pool)
         return mine[1]
-
-
-def _page(
-    environ: Environ, start_response: StartResponse, status: int, reason: str
-) -> Iterable[bytes]:
-    """environ, start_response, key of PAGES, reason for the log -> body"""
-    log.log(logging.WARNING if status >= 500 else logging.INFO, "%d: %s", status, reason)
-    return ANSWERS[status](environ, start_response)
 
 
 # -- the request -------------------------------------------------------------------------------

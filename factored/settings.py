@@ -14,10 +14,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factored import old_keys
+from factored import colors, old_keys
 from factored.converters import IPNetwork
 from factored.ini_keys import FORMTEXTS, KEYS, OLD_NAMES
 from factored.interfaces import ConfigurationError
+from factored.words import _
 
 Texts = Mapping[str, str]
 
@@ -63,13 +64,14 @@ class Settings:
     auth_absolute_timeout: int = 86400
 
     email_auth_window: int = 120
-    email_auth_subject: str = "Your code"
+    # Marked defaults are mailed in the reader's language; what an operator writes, as it is.
+    email_auth_subject: str = _("Your code")
     email_auth_sender: str | None = None
-    email_auth_body: str = "Your code is: {code}\n"
+    email_auth_body: str = _("Your code is: {code}\n")
     reminder: bool = False
-    reminder_subject: str = "Set up your authenticator again"
+    reminder_subject: str = _("Set up your authenticator again")
     reminder_sender: str | None = None
-    reminder_body: str = "Open this link to set up your authenticator again: {code}\n"
+    reminder_body: str = _("Open this link to set up your authenticator again: {code}\n")
     autouserfinder: str | None = None
     finder_connection_string: str | None = field(default=None, repr=False)
     finder_table_name: str | None = None
@@ -78,6 +80,15 @@ class Settings:
 
     formtext: Texts = field(default_factory=dict)
     hide_banner: bool = False
+    recovery_codes: bool = True
+    # A file, read at the start.
+    logo: Path | None = None
+    # As #rrggbb. None: the colours of our stylesheet.
+    color: str | None = None
+    color_dark: str | None = None
+    footer_text: str | None = None
+    # A folder, whose templates take the place of ours.
+    templates_dir: Path | None = None
     # Passed on whole: they may hold passwords.
     pyramid: Texts = field(default_factory=dict, repr=False)
     mail: Texts = field(default_factory=dict, repr=False)
@@ -143,8 +154,10 @@ def parse(
             problems.append(Problem(name, "is not a key of factored" + _near(name, declared)))
 
     values["key_file"] = folder / values.get("key_file", "factored.key")
-    if values.get("ticket_secret_file") is not None:
-        values["ticket_secret_file"] = folder / values["ticket_secret_file"]
+    for attribute in ("ticket_secret_file", "logo", "templates_dir"):
+        if values.get(attribute) is not None:
+            values[attribute] = folder / values[attribute]
+    _check_colors(values, problems)
     _check_files(texts, values, problems, require_files)
     _check_together(texts, values, problems)
     if problems:
@@ -232,6 +245,17 @@ def _check_files(
                 problems.append(Problem(name, f"{path} is not there; `factored init` makes it"))
             elif path is not None and not os.access(path, os.R_OK):
                 problems.append(Problem(name, f"{path} cannot be read by this user"))
+
+
+def _check_colors(values: dict[str, Any], problems: list[Problem]) -> None:
+    """A colour that cannot be read is refused; color makes one for dark mode, if there is none."""
+    color = values.get("color")
+    if color is not None and "color_dark" not in values:
+        values["color_dark"] = colors.for_dark(color)
+    for name, background in (("color", colors.LIGHT), ("color_dark", colors.DARK)):
+        problem = values.get(name) and colors.too_faint(values[name], background)
+        if problem:
+            problems.append(Problem(name, f"{values[name]!r} {problem}"))
 
 
 def _check_together(

@@ -11,18 +11,18 @@ import re
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chameleon.loader import MemoryLoader
+from chameleon.template import BaseTemplate
 
-from factored import app as composition
 from factored import plugins
 from factored.scripts import installation, users
-from factored.web.renderer import Pages
 from tests.support import (
     NAME,
     Browser,
@@ -37,14 +37,18 @@ from tests.support import (
 
 @pytest.fixture(autouse=True, scope="session")
 def templates_are_compiled_once() -> Iterator[None]:
-    """Compiling takes longer than all the rest of most tests, and templates keep no state."""
-    made = cache(Pages)
+    """Compiling takes longer than all the rest of most tests; the digest says which it is."""
+    made: dict[str, Any] = {}
 
-    def pages(search_path: Sequence[Path]) -> Pages:
-        return made(tuple(search_path))
+    class Keeper(MemoryLoader):
+        def build(self, source: str, filename: str) -> Any:
+            return made.setdefault(filename, super().build(source, filename))
+
+        def get(self, filename: str) -> Any:
+            return made.get(filename)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(composition, "Pages", pages)
+        patch.setattr(BaseTemplate, "loader", Keeper())
         yield
 
 

@@ -147,7 +147,12 @@ class MagicWord:
         return text.strip() or None
 
     def verify(
-        self, user: User | None, response: str, challenge: Challenge | None = None
+        self,
+        user: User | None,
+        response: str,
+        challenge: Challenge | None = None,
+        *,
+        known_device: bool = False,
     ) -> Verdict:
         if user is None:
             return Verdict.UNKNOWN_USER
@@ -225,8 +230,19 @@ class Browser(TestApp):  # type: ignore[misc]  # WebTest has no types
 
     __test__ = False
 
+    shown_id = ""
+    """Of the authenticator whose secret was shown last: its page carries it along."""
+
     def do_request(self, req: Any, status: Any = None, expect_errors: Any = None) -> TestResponse:
-        return super().do_request(req, status or "*", True)
+        answer = super().do_request(req, status or "*", True)
+        match = (
+            re.search(r'<svg.*name="id" value="([^"]+)"', answer.text, re.DOTALL)
+            if (answer.content_type == "text/html")
+            else None
+        )
+        if match and 'value="confirm"' in answer.text:
+            self.shown_id = match[1]
+        return answer
 
     def cookie(self, value: str, name: str = "auth_tkt") -> Browser:
         """-> self, which sends this cookie and no other from now on"""
@@ -291,6 +307,13 @@ def token_of(response: TestResponse) -> str:
     match = re.search(r'name="csrf_token" value="([^"]+)"', response.text)
     assert match, response.text
     return match[1]
+
+
+def unnamed(text: str, name: str) -> str:
+    """page, what was typed as name -> the page without what is made of that name"""
+    sent = r"<span>(?:Sent to <strong>[^<]*</strong>\.|If there is an account[^<]*)</span>\s*"
+    text = re.sub(r"\s+", " ", re.sub(sent, "", text))
+    return text.replace(name, "NAME")
 
 
 def factored(*argv: str) -> int:

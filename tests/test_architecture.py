@@ -24,10 +24,11 @@ ROWS = [
     {"settings"},
     {"ini_keys"},
     {
-        "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "durations",
-        "environ", "answers", "upstream", "engines", "old_keys",
+        "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "browsers",
+        "durations", "environ", "answers", "upstream", "engines", "old_keys", "colors", "templates",
     },
     {"interfaces"},
+    {"words"},
 ]  # fmt: skip
 """DESIGN.md, "Import rule": a part imports only from rows below its own."""
 

@@ -375,7 +375,7 @@ def test_every_module_stands_in_the_table_of_the_architecture() -> None:
 
 def test_the_import_rule_has_a_place_for_every_module() -> None:
     rule = sections(text_of("docs/architecture.rst"), "-")["The import rule"]
-    rows = re.findall(r"^\d\. (.*)$", rule, re.MULTILINE)
+    rows = re.findall(r"^\d+\. (.*)$", rule, re.MULTILINE)
     placed = [name for row in rows for name in re.findall(r"``(\w+)``", row)]
     package = ROOT / "factored"
     parts = {path.stem for path in package.glob("*.py")} - {"__init__"}
@@ -426,7 +426,7 @@ def test_the_run_of_failures_of_a_known_device_is_told() -> None:
 
 def test_the_numbers_of_a_mailed_code_are_told() -> None:
     row = re.search(r"\* - a mailed code\n     - (.*)\n", text_of("docs/security.rst"))
-    signs, window_s = codes.MAIL_ALPHABET, settings.Settings.email_auth_window
+    signs, window_s = codes.ALPHABET, settings.Settings.email_auth_window
     assert row and row[1].startswith(
         f"{len(codes.new_mail_code())} of {len(signs)} signs (40 bits), {window_s} seconds "
         f"(600 at most), {MAX_TRIES} tries"

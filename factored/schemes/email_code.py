@@ -8,6 +8,7 @@ from __future__ import annotations
 from factored import codes, names
 from factored.interfaces import Asker, Challenge, Mail, SchemeContext, User, Verdict
 from factored.keys import CHALLENGE, CODE, LOGIN_LINK
+from factored.words import _
 
 
 class EmailScheme:
@@ -18,12 +19,12 @@ class EmailScheme:
     Source: PROMISES 8 and 9; NIST SP 800-63B section 3.1.3 on what a mailbox proves.
     """
 
-    name = "Email"
+    name = _("Email")
     path = "em"
     budget = "email"
-    title = "Sign in by e-mail"
-    code_label = "Code from the mail"
-    code_desc = "If there is an account of that name, a code is on its way to its mailbox."
+    title = _("Sign in by e-mail")
+    code_label = _("Code from the mail")
+    code_desc = _("Nothing there? Look into the spam folder, and check the name above.")
     sends = True
 
     def __init__(self, context: SchemeContext) -> None:
@@ -34,7 +35,7 @@ class EmailScheme:
         self._finder = context.finder
         self._clock = context.clock
         self._window_s: int = settings.email_auth_window
-        self._subject = " ".join(settings.email_auth_subject.split())
+        self._subject: str = settings.email_auth_subject
         self._body: str = settings.email_auth_body
 
     def check_sending(self) -> None:
@@ -62,9 +63,10 @@ class EmailScheme:
             )
         )
         if address:
-            text = self._body.replace("{code}", f"{code[:4]}-{code[4:]}")
+            text = asker.words(self._body).replace("{code}", f"{code[:4]}-{code[4:]}")
             text = text.replace("{url}", f"{asker.link_url}{token}")
-            self._outbox.post(Mail(address, self._subject, text, now_s + self._window_s))
+            subject = " ".join(asker.words(self._subject).split())
+            self._outbox.post(Mail(address, subject, text, now_s + self._window_s))
 
     def awaited(self, asker: Asker) -> Challenge | None:
         now_s = int(self._clock.now_s())
@@ -79,7 +81,12 @@ class EmailScheme:
         return codes.mail_code(text)
 
     def verify(
-        self, user: User | None, response: str, challenge: Challenge | None = None
+        self,
+        user: User | None,
+        response: str,
+        challenge: Challenge | None = None,
+        *,
+        known_device: bool = False,
     ) -> Verdict:
         if challenge is None:
             return Verdict.EXPIRED

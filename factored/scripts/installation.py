@@ -31,6 +31,7 @@ from factored.services.parts import (
 )
 from factored.settings import Settings
 from factored.store.bundle import SqlStores
+from factored.web.brand import file_problems
 
 RELEASED_AT = 1795305600
 """2026-11-22: a clock that says less is wrong for certain."""
@@ -157,12 +158,13 @@ def check(args: argparse.Namespace, ini: Ini) -> int:
 
 def _checks(ini: Ini) -> list[Check]:
     missing = [*scheme_factories(ini.given)[1], *missing_parts(ini.given)]
+    looks = file_problems(ini.given, ini.here)
     try:
         settings = read_settings(ini.given, here=ini.here, require_files=False)
     except ConfigurationError as error:
-        return [Check("settings", False, text) for text in (*error.problems, *missing)]
+        return [Check("settings", False, text) for text in (*error.problems, *missing, *looks)]
     found = [Check("settings", True, f"[{ini.section}] of {ini.path.name} is understood")]
-    found += [Check("settings", False, text) for text in missing]
+    found += [Check("settings", False, text) for text in (*missing, *looks)]
     found += [Check("notice", True, text) for text in notices(settings)]
     if settings.trusted_proxies:
         found.append(Check("trusted_proxies", True, WAITRESS_STRIPS))

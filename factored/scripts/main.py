@@ -75,11 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     _verb(top, "init", installation.init, "make or upgrade the database, make missing key files")
     _verb(top, "check", installation.check, "look at settings, database, keys, mail and clock")
 
-    user = _group(top, "user", "users: add, remove, list, show, unlock, reset, disable, enable")
+    user = _group(
+        top, "user", "users: add, invite, remove, list, show, unlock, reset, disable, enable"
+    )
     verb = _user_verb(user, "add", users.add, "create a user and show a QR code to enrol")
     verb.add_argument(
         "--qr", metavar="FILE", type=_picture, help="write the QR code to .png or .svg"
     )
+    verb.add_argument("--invite", action="store_true", help="print a link to enrol, not the secret")
+    verb.add_argument("--mail", action="store_true", help="with --invite: mail the link instead")
+    verb = _user_verb(user, "invite", users.invite, "print or mail a link to enrol; adds the user")
+    verb.add_argument("--mail", action="store_true", help="mail the link to the user")
     _user_verb(user, "remove", users.remove, "remove a user and end the open tickets")
     _verb(user, "list", users.list_all, "print every user name")
     verb = _user_verb(user, "show", users.show, "print what is known of a user")

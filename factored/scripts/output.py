@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-import segno
+from factored.services.enrolment import qr_code
 
 
 def say(text: str) -> None:
@@ -26,4 +26,4 @@ def document(value: Any) -> None:
 
 def qr_in_terminal(uri: str) -> None:
     """otpauth URI -> a QR code of block characters on stdout"""
-    segno.make(uri, error="m", micro=False).terminal(out=sys.stdout, compact=True)
+    qr_code(uri).terminal(out=sys.stdout, compact=True)

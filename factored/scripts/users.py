@@ -4,38 +4,56 @@ from __future__ import annotations
 
 import argparse
 import os
+import smtplib
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import segno
-
-from factored import durations
+from factored import durations, names
 from factored.clock import SystemClock
-from factored.interfaces import FactoredError, Stores, User
+from factored.interfaces import (
+    ConfigurationError,
+    FactoredError,
+    Mail,
+    SendingFails,
+    Stores,
+    User,
+    UserExists,
+)
 from factored.schemes.email_code import EmailScheme
-from factored.schemes.totp import TotpScheme
+from factored.schemes.recovery import RecoveryScheme
+from factored.schemes.totp import TotpScheme, first_code
 from factored.scripts import output
 from factored.scripts.inifile import Ini
-from factored.services.enrolment import Enrolment
+from factored.services.enrolment import Enrolment, qr_code
 from factored.services.parts import (
     make_finder,
     make_key_ring,
+    make_languages,
+    make_postman,
     make_stores,
     read_settings,
     revoke_for_s,
 )
 from factored.services.throttle import MAIL, Standing, Throttle
-from factored.services.users import Users
+from factored.services.users import INVITED_FOR_S, Users
 from factored.settings import Settings
+from factored.words import _
 
 SCHEME_NAMES = {TotpScheme.path: TotpScheme.name}
-BUDGETS = (TotpScheme.budget, EmailScheme.budget, MAIL)
+BUDGETS = (TotpScheme.budget, EmailScheme.budget, RecoveryScheme.budget, MAIL)
 
 
 def add(args: argparse.Namespace, ini: Ini) -> int:
-    """Creates; with ``--qr`` the picture's file is opened first, so that nothing is half done."""
-    users, _, _ = _open(ini)
+    """Creates; with ``--qr`` the picture's file is opened first, so that nothing is half done.
+
+    With ``--invite`` there is no secret to show: the new user gets a link to enrol with.
+    """
+    users, settings, stores = _open(ini)
+    if args.invite:
+        if stores.users.find(names.key(names.check(args.username))) is not None:
+            raise UserExists(args.username)
+        return _invite(args, users, settings)
     picture = _new_picture(args.qr) if args.qr else None
     try:
         made = users.add(args.username)
@@ -44,7 +62,7 @@ def add(args: argparse.Namespace, ini: Ini) -> int:
             picture.unlink()
         raise
     if picture is not None:
-        segno.make(made.credential.uri, error="m", micro=False).save(str(picture), scale=6)
+        qr_code(made.credential.uri).save(str(picture), scale=6)
     if args.json:
         output.document(
             {
@@ -80,7 +98,7 @@ def _may_come_back(user: User, settings: Settings) -> bool:
 
 
 def list_all(args: argparse.Namespace, ini: Ini) -> int:
-    _, _, stores = _open(ini)
+    stores = _open(ini)[2]
     if args.json:
         output.document([_known(user) for user in stores.users.each()])
     else:
@@ -135,7 +153,7 @@ def _spent(standing: Standing, locked_until: str | None) -> str:
 def unlock(args: argparse.Namespace, ini: Ini) -> int:
     users, settings, _ = _open(ini)
     user, token = users.unlock(args.username)
-    return _print_link(args, settings, user, f"/unlock/{token}")
+    return _print_link(args, settings, user, f"/unlock/{token}", "24 hours")
 
 
 def reset(args: argparse.Namespace, ini: Ini) -> int:
@@ -145,19 +163,70 @@ def reset(args: argparse.Namespace, ini: Ini) -> int:
         f"Open tickets of {user.username} end within 5 seconds. The old authenticator works until "
         "the new one is set up; if somebody else has it, do `factored user disable` first."
     )
-    return _print_link(args, settings, user, f"/enrol/{token}")
+    return _print_link(args, settings, user, f"/enrol/{token}", "24 hours")
 
 
-def _print_link(args: argparse.Namespace, settings: Settings, user: User, path: str) -> int:
+def _print_link(
+    args: argparse.Namespace, settings: Settings, user: User, path: str, lives: str
+) -> int:
     url = f"{settings.public_url or ''}{settings.base_auth_url}{path}"
     if args.json:
         output.document({"username": user.username, "url": url})
         return 0
     if settings.public_url is None:
         output.say("public_url is not set: put your site's scheme and host before this path.")
-    output.say(f"For {user.username} alone, to open once within 24 hours in a browser of theirs:")
+    output.say(f"For {user.username} alone, to open once within {lives} in a browser of theirs:")
     output.result(url)
     return 0
+
+
+def invite(args: argparse.Namespace, ini: Ini) -> int:
+    users, settings, _ = _open(ini)
+    return _invite(args, users, settings)
+
+
+def _invite(args: argparse.Namespace, users: Users, settings: Settings) -> int:
+    """With ``--mail`` what a mail needs is looked at first, so that nothing is half done."""
+    if args.mail:
+        _refuse_mail(args.username, settings)
+    user, token = users.invite(args.username)
+    path = f"/enrol/{token}"
+    if args.mail:
+        _mail_invitation(user, settings, path)
+        return _done(args, user, "has an invitation by mail, good for 7 days")
+    return _print_link(args, settings, user, path, "7 days")
+
+
+def _refuse_mail(name: str, settings: Settings) -> None:
+    problems = []
+    if settings.public_url is None:
+        problems.append("public_url: is missing; a mailed link needs it, like https://example.com")
+    if not names.ADDRESS.fullmatch(names.check(name)):
+        problems.append(f"--username: {name!r} is no e-mail address, so no mail can go there")
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _mail_invitation(user: User, settings: Settings, path: str) -> None:
+    """Sent at once, not in the background: who runs the command reads whether it went out."""
+    site, url = settings.appname, f"{settings.public_url}{settings.base_auth_url}{path}"
+    words = make_languages(settings).default
+    subject = words(_("Your account at ${site}", mapping={"site": site}))
+    text = words(
+        _(
+            "You are invited to ${site}. Open this link on the phone or computer that has, or will "
+            "have, your authenticator app; it works for 7 days, once:",
+            mapping={"site": site},
+        )
+    )
+    good_until = int(SystemClock().now_s()) + INVITED_FOR_S
+    try:
+        make_postman(settings).send(Mail(user.username, subject, f"{text}\n\n{url}\n", good_until))
+    except (OSError, smtplib.SMTPException) as error:
+        raise SendingFails(
+            f"{user.username} is there, but the mail could not be sent: {error}; the same command "
+            "without --mail prints a link"
+        ) from error
 
 
 def disable(args: argparse.Namespace, ini: Ini) -> int:
@@ -201,7 +270,7 @@ def _open(ini: Ini) -> tuple[Users, Settings, Stores]:
         stores.links,
         ring,
         clock,
-        Enrolment(ring, clock, issuer=settings.appname),
+        Enrolment(ring, clock, first_code, issuer=settings.appname),
         revoke_for_s=revoke_for_s(settings),
     )
     return users, settings, stores

@@ -1,4 +1,4 @@
-"""Known devices: browsers that logged in as a user before, told by a signed cookie."""
+"""Browsers: what is seen of the one that asks, and those that are known by a signed cookie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factored.codes import new_id
-from factored.interfaces import Clock, Device, DeviceStore, User
+from factored.environ import client_source
+from factored.interfaces import Clock, Device, DeviceStore, Ticket, User
 from factored.keys import DEVICE, KeyRing
 
 KNOWN_FOR_S = 400 * 86400
@@ -14,13 +15,42 @@ KNOWN_FOR_S = 400 * 86400
 
 USER_AGENT_LENGTH = 255
 
+ADDRESS_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Who asks: address and User-Agent as sent, its device cookies, the good tickets it showed."""
+
+    address: str
+    user_agent: str = ""
+    device_cookies: tuple[str, ...] = ()
+    browser_id: str = ""
+    tickets: tuple[Ticket, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """-> the network that its attempts are counted for"""
+        return client_source(self.address)
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """-> User-Agent and address as they are kept to be shown: no controls, not too long"""
+        kept = (
+            "".join(char for char in text if char.isprintable())
+            for text in (self.user_agent, self.address)
+        )
+        user_agent, address = kept
+        return user_agent[:USER_AGENT_LENGTH], address[:ADDRESS_LENGTH]
+
 
 @dataclass(frozen=True)
 class DeviceCookie:
-    """What the browser is to keep, and for how many seconds."""
+    """What the browser is to keep, and for how many seconds; ``device_id`` is the known device."""
 
     value: str
     max_age_s: int
+    device_id: str
 
 
 class Devices:
@@ -47,20 +77,19 @@ class Devices:
                     return device
         return None
 
-    def enlist(self, user_id: int, user_agent: str) -> DeviceCookie:
-        """user id, User-Agent -> the cookie of a new known device"""
+    def enlist(self, user_id: int, browser: Browser) -> DeviceCookie:
+        """user id, browser -> the cookie of a new known device"""
         now_s = int(self._clock.now_s())
-        shown = "".join(char for char in user_agent if char.isprintable())[:USER_AGENT_LENGTH]
-        device = Device(new_id(), user_id, now_s, now_s, shown)
+        device = Device(new_id(), user_id, now_s, now_s, *browser.shown)
         self._devices.add(device)
         return self._cookie(device, now_s)
 
-    def renew(self, device: Device) -> DeviceCookie:
-        """a device that logged in again -> its cookie, good for another term"""
+    def renew(self, device: Device, browser: Browser) -> DeviceCookie:
+        """a device that logged in again, as it is now -> its cookie, good for another term"""
         now_s = int(self._clock.now_s())
-        self._devices.touch(device.id, now_s=now_s)
+        self._devices.touch(device.id, address=browser.shown[1], now_s=now_s)
         return self._cookie(device, now_s)
 
     def _cookie(self, device: Device, now_s: int) -> DeviceCookie:
         value = self._keys.sign(DEVICE, f"{device.user_id}.{device.id}.{now_s}")
-        return DeviceCookie(value, KNOWN_FOR_S)
+        return DeviceCookie(value, KNOWN_FOR_S, device.id)

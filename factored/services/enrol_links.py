@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
-from factored.codes import new_id, six_digits
+from factored.codes import new_id
 from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
@@ -15,26 +14,16 @@ from factored.interfaces import (
     LinkStore,
     User,
     UserStore,
+    Verdict,
 )
 from factored.keys import KeyRing
 from factored.services import audit
-from factored.services.devices import DeviceCookie, Devices
-from factored.services.enrolment import SCHEME, Enrolment, TotpCredential
+from factored.services.devices import Browser
+from factored.services.enrolment import SCHEME, Enrolment, TotpCredential, pending
 from factored.services.links import new_link
 
 REMINDER_FOR_S = 1800
 """How long the link of a reminder lives (PROMISES 9)."""
-
-FirstStep = Callable[[str, str, float], int | None]
-"""secret, six digits, Unix time -> the TOTP step that they are right for, or None."""
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """What a confirmed link gives: the user, and a cookie that makes this browser known."""
-
-    user: User
-    device_cookie: DeviceCookie
 
 
 class EnrolLinks:
@@ -42,7 +31,6 @@ class EnrolLinks:
 
     Until a code of the new secret is shown, the old one works and nothing has changed.
 
-    :param first_step: the TOTP rule, handed in: services know no scheme
     :param revoke_for_s: how long the tickets that end must be refused
     """
 
@@ -51,20 +39,16 @@ class EnrolLinks:
         users: UserStore,
         links: LinkStore,
         enrolment: Enrolment,
-        devices: Devices,
         keys: KeyRing,
         clock: Clock,
-        first_step: FirstStep,
         *,
         revoke_for_s: int,
     ) -> None:
         self._users = users
         self._links = links
         self._enrolment = enrolment
-        self._devices = devices
         self._keys = keys
         self._clock = clock
-        self._first_step = first_step
         self._revoke_for_s = revoke_for_s
 
     def make(self, user: User, for_s: int) -> str:
@@ -77,48 +61,49 @@ class EnrolLinks:
         self._users.add_pending(held)
         return self._enrolment.credential(link.username, held)
 
-    def shown(self, link: Link) -> TotpCredential | None:
-        """a live link -> the secret that :meth:`begin` made, to be shown again"""
-        held = self._pending(link)
+    def shown(self, link: Link, authenticator_id: str) -> TotpCredential | None:
+        """a live link, what its page shows -> that secret, to be shown again; None: it is gone"""
+        held = self._pending(link, authenticator_id)
         return self._enrolment.credential(link.username, held) if held else None
 
-    def confirm(self, link: Link, typed: str, *, user_agent: str, source: str) -> Enrolled | None:
-        """a live link, what was typed -> Enrolled, or None: not a code of the new secret
+    def confirm(
+        self, link: Link, authenticator_id: str, typed: str, browser: Browser
+    ) -> tuple[Verdict, User | None]:
+        """a live link, what its page shows, what was typed -> ACCEPTED and the user, or why not
 
-        Of two confirmations at once, one counts. All tickets and enrolment links of the user end.
+        Of two confirmations at once, one counts. All tickets, recovery codes and enrolment links of
+        the user end; the ``ticket_series`` of the user returned is the one that began with it.
         """
-        enrolled = self._confirm(link, typed, user_agent)
+        verdict, user = self._confirm(link, authenticator_id, typed)
         audit.record(
-            "enrolment", result="success" if enrolled else "failure", user=link.username,
-            scheme=SCHEME, source=source, reason="link" if enrolled else "wrong",
+            "enrolment", result="success" if user else "failure", user=link.username,
+            scheme=SCHEME, source=browser.source, reason="link" if user else verdict.value,
         )  # fmt: skip
-        return enrolled
+        return verdict, user
 
-    def _confirm(self, link: Link, typed: str, user_agent: str) -> Enrolled | None:
-        held, digits = self._pending(link), six_digits(typed)
-        if held is None or digits is None:
-            return None
-        now_s = self._clock.now_s()
-        secret = self._enrolment.credential(link.username, held).secret
-        step = self._first_step(secret, digits, now_s)
+    def _confirm(
+        self, link: Link, authenticator_id: str, typed: str
+    ) -> tuple[Verdict, User | None]:
+        held = self._pending(link, authenticator_id)
+        if held is None:
+            return Verdict.WRONG, None
+        verdict, step = self._enrolment.first_code(held, typed)
+        if step is None:
+            return verdict, None
+        now_s = int(self._clock.now_s())
         # The link first: if what follows fails, it is used up, and the old authenticator works.
-        if step is None or not self._links.spend(link.id, now_s=int(now_s)):
-            return None
+        if not self._links.spend(link.id, now_s=now_s):
+            return Verdict.WRONG, None
         self._links.end(link.user_id, LinkKind.ENROL)
-        if not self._users.confirm(
-            held.id,
-            step,
-            ticket_series=new_id(),
-            now_s=int(now_s),
-            revoke_for_s=self._revoke_for_s,
-        ):
-            return None
-        user = self._users.get(link.user_id)
+        series = new_id()
+        confirmed = self._users.confirm(
+            held.id, step, ticket_series=series, now_s=now_s, revoke_for_s=self._revoke_for_s
+        )
+        user = self._users.get(link.user_id) if confirmed else None
         if user is None:
-            return None
-        return Enrolled(user, self._devices.enlist(user.id, user_agent))
+            return Verdict.WRONG, None
+        # Not the series that is there now: it may be one that somebody ended all tickets with.
+        return verdict, replace(user, ticket_series=series)
 
-    def _pending(self, link: Link) -> Authenticator | None:
-        user = self._users.get(link.user_id)
-        held = user.authenticators if user and user.disabled_at is None else ()
-        return next((one for one in held if one.state is AuthenticatorState.PENDING), None)
+    def _pending(self, link: Link, authenticator_id: str) -> Authenticator | None:
+        return pending(self._users.get(link.user_id), authenticator_id)

@@ -6,7 +6,7 @@ from factored.codes import new_link_token
 from factored.interfaces import Clock, Link, LinkKind, LinkStore
 from factored.keys import LINK, KeyRing
 from factored.services import audit
-from factored.services.devices import DeviceCookie, Devices
+from factored.services.devices import Browser, DeviceCookie, Devices
 
 
 def new_link(
@@ -32,16 +32,17 @@ class Links:
         """token -> its Link if it can still be pressed; changes nothing"""
         return self._links.find(self._keys.macs(LINK, token), now_s=int(self._clock.now_s()))
 
-    def unlock(self, link: Link, *, user_agent: str, source: str) -> DeviceCookie | None:
+    def unlock(self, link: Link, browser: Browser) -> DeviceCookie | None:
         """an unlock link -> the cookie that makes this browser a known device, or None: spent
 
         Of two presses at once, one gets a cookie.
         """
         # The device first: if what follows fails, nobody has its cookie, and the link is unspent.
-        cookie = self._devices.enlist(link.user_id, user_agent)
+        cookie = self._devices.enlist(link.user_id, browser)
         if not self._links.spend(link.id, now_s=int(self._clock.now_s())):
             return None
         audit.record(
-            "unlock", result="success", user=link.username, source=source, reason="link pressed"
-        )
+            "unlock", result="success", user=link.username, source=browser.source,
+            reason="link pressed",
+        )  # fmt: skip
         return cookie

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factored import names
 from factored.codes import new_id
-from factored.environ import client_source
 from factored.interfaces import (
     Asker,
+    Attempt,
     Challenge,
     Clock,
     LinkScheme,
@@ -23,19 +23,9 @@ from factored.interfaces import (
     Verdict,
 )
 from factored.services import audit
-from factored.services.devices import DeviceCookie, Devices
+from factored.services.devices import Browser, DeviceCookie, Devices
+from factored.services.open_tickets import OpenTickets
 from factored.services.throttle import Counted, Throttle
-
-
-@dataclass(frozen=True)
-class Browser:
-    """Who asks: address and User-Agent as sent, its device cookies, the good tickets it showed."""
-
-    address: str
-    user_agent: str = ""
-    device_cookies: tuple[str, ...] = ()
-    browser_id: str = ""
-    tickets: tuple[Ticket, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,7 @@ class Granted:
 
     ticket: Ticket
     device_cookie: DeviceCookie
+    user: User
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,7 @@ class Login:
         users: UserStore,
         throttle: Throttle,
         devices: Devices,
+        open_tickets: OpenTickets,
         revocations: Revocations,
         clock: Clock,
         *,
@@ -77,6 +69,7 @@ class Login:
         self._users = users
         self._throttle = throttle
         self._devices = devices
+        self._open_tickets = open_tickets
         self._revocations = revocations
         self._clock = clock
         self._lifetime_s = lifetime_s
@@ -94,7 +87,7 @@ class Login:
         username_key = names.key(asker.username)
         user = self._users.find(username_key)
         device = self._devices.known(browser.device_cookies, user)
-        source = client_source(browser.address)
+        source = browser.source
         refused = self._throttle.count_sending(username_key, user, source, device)
         if refused is not None:
             self._note(Verdict.LOCKED, user, scheme, source)
@@ -112,12 +105,12 @@ class Login:
 
         :raises StoreError: the store did not answer; nobody is let in
         """
-        source = client_source(browser.address)
+        source = browser.source
         username_key = names.key(name)
         response = scheme.normalise(typed)
         if response is None:
             return Outcome(Verdict.WRONG)
-        self._require_revocations()
+        self.require_revocations()
         challenge = scheme.awaited(Asker(name, browser.browser_id)) if scheme.sends else None
         if scheme.sends and challenge is None:
             self._note(Verdict.EXPIRED, None, scheme, source)
@@ -146,7 +139,7 @@ class Login:
         :param challenge: what ``scheme.linked`` found for the token
         :raises StoreError: the store did not answer; nobody is let in
         """
-        self._require_revocations()
+        self.require_revocations()
         user = self._users.find(challenge.username_key)
         counted = self._throttle.unguessed(self._devices.known(browser.device_cookies, user))
         return self._decide(scheme, user, token, challenge, browser, counted, remember)
@@ -162,7 +155,7 @@ class Login:
         remember: bool,
     ) -> Outcome:
         """what was counted -> Outcome; the one place where a response is verified"""
-        verdict = scheme.verify(user, response, challenge)
+        verdict = scheme.verify(user, response, challenge, known_device=counted.device is not None)
         outcome = Outcome(verdict)
         if verdict is Verdict.ACCEPTED:
             if user is None and challenge is not None and challenge.address:
@@ -170,8 +163,9 @@ class Login:
             if user is None:  # a scheme that is broken, and not a way in
                 verdict, outcome = Verdict.UNKNOWN_USER, Outcome(Verdict.UNKNOWN_USER)
             else:
-                outcome = self._let_in(user, scheme, browser, counted, remember)
-        self._note(verdict, user, scheme, client_source(browser.address))
+                granted = self._let_in(user, scheme.path, browser, counted, remember)
+                outcome = Outcome(verdict, granted=granted)
+        self._note(verdict, user, scheme, browser.source)
         return outcome
 
     def _welcome(self, address: str) -> User | None:
@@ -187,20 +181,33 @@ class Login:
         audit.record("enrolment", result="success", user=address, reason="found")
         return user
 
+    def enrolled(self, user: User, scheme_path: str, browser: Browser) -> Granted:
+        """a user who just proved a new authenticator -> what his browser is given
+
+        The enrolment link named the user, and the first code of the new secret was right.
+
+        :param scheme_path: of the scheme that the authenticator is for
+        :raises StoreError: the store did not answer
+        """
+        audit.record(
+            "login", result="success", user=user.username, scheme=scheme_path,
+            source=browser.source, reason="enrolled",
+        )  # fmt: skip
+        return self._let_in(user, scheme_path, browser, Counted(Attempt(""), None), False)
+
     def _let_in(
-        self, user: User, scheme: Scheme, browser: Browser, counted: Counted, remember: bool
-    ) -> Outcome:
+        self, user: User, scheme_path: str, browser: Browser, counted: Counted, remember: bool
+    ) -> Granted:
         self._throttle.forgive(counted)
-        self._revocations.revoke(*(old.ticket_id for old in browser.tickets))
+        self._end(browser.tickets)
         if counted.device is not None:
-            cookie = self._devices.renew(counted.device)
+            cookie = self._devices.renew(counted.device, browser)
         else:
-            cookie = self._devices.enlist(user.id, browser.user_agent)
+            cookie = self._devices.enlist(user.id, browser)
         now_s = int(self._clock.now_s())
-        self._users.note_login(user.id, now_s=now_s)
         ticket = Ticket(
             user=user.username,
-            scheme=scheme.path,
+            scheme=scheme_path,
             issued_at=now_s,
             login_at=now_s,
             lifetime_s=self._remember_s if remember else self._lifetime_s,
@@ -208,7 +215,23 @@ class Login:
             ticket_id=new_id(),
             series=user.ticket_series,
         )
-        return Outcome(Verdict.ACCEPTED, granted=Granted(ticket, cookie))
+        self._open_tickets.add(ticket, user.id, cookie.device_id, browser)
+        return Granted(ticket, cookie, user)
+
+    def stay(self, ticket: Ticket, user: User, series: str, browser: Browser) -> Ticket:
+        """a good ticket, its user, the series that has just ended all tickets -> one that is good
+
+        :param series: the one that the change itself began: whoever ends all tickets after that
+            ends this one too
+        """
+        renewed = replace(ticket, series=series)
+        self._open_tickets.add(renewed, user.id, "", browser)
+        return renewed
+
+    def _end(self, tickets: tuple[Ticket, ...]) -> None:
+        ids = [ticket.ticket_id for ticket in tickets]
+        self._revocations.revoke(*ids)
+        self._open_tickets.drop(ids)
 
     def logout(self, browser: Browser, *, everywhere: bool = False) -> None:
         """browser -> None; every good ticket it showed ends within 5 s, on every node
@@ -216,14 +239,14 @@ class Login:
         :param everywhere: and so does every other ticket of its users
         :raises StoreError: it could not be written, so the tickets are still good
         """
-        self._require_revocations()
-        self._revocations.revoke(*(ticket.ticket_id for ticket in browser.tickets))
+        self.require_revocations()
+        self._end(browser.tickets)
         if everywhere:
             self._end_tickets({ticket.user: ticket.series for ticket in browser.tickets})
         for ticket in browser.tickets:
             audit.record(
                 "logout", result="success", user=ticket.user, scheme=ticket.scheme,
-                source=client_source(browser.address), reason="everywhere" if everywhere else "",
+                source=browser.source, reason="everywhere" if everywhere else "",
             )  # fmt: skip
 
     def _end_tickets(self, series: dict[str, str]) -> None:
@@ -235,8 +258,12 @@ class Login:
                     user.id, ticket_series=new_id(), revoke_for_s=self._revoke_for_s
                 )
 
-    def _require_revocations(self) -> None:
-        """Without them no ticket is known to be good, so none that the browser showed could end."""
+    def require_revocations(self) -> None:
+        """-> None, if tickets can be told good from ended here
+
+        :raises StoreError: not yet; nothing that makes or ends tickets may be begun
+
+        Without them no ticket is known to be good, so none that the browser showed could end."""
         if not self._revocations.ready:
             raise StoreError("the revocations have not been read yet")
 

@@ -24,6 +24,7 @@ from factored.mail import DEBUG, Postman
 from factored.old_keys import LDAP
 from factored.services.outbox import BackgroundOutbox
 from factored.settings import Settings, parse
+from factored.words import Languages, load
 
 SCHEMES = "factored.schemes"
 FINDERS = "factored.finders"
@@ -87,8 +88,21 @@ def make_outbox(settings: Settings, clock: Clock) -> BackgroundOutbox:
 
     :raises ConfigurationError: a ``mail.*`` key that cannot be used
     """
-    postman = Postman(settings.mail, sender=_sender(settings))
+    postman = make_postman(settings)
     return BackgroundOutbox(postman.send, postman.probe, clock)
+
+
+def make_languages(settings: Settings) -> Languages:
+    """settings -> the languages that pages and mails can be in, and which one is the default"""
+    return load(settings.pyramid.get("pyramid.default_locale_name", ""))
+
+
+def make_postman(settings: Settings) -> Postman:
+    """settings -> what hands one mail to the mail server
+
+    :raises ConfigurationError: a ``mail.*`` key that cannot be used
+    """
+    return Postman(settings.mail, sender=_sender(settings))
 
 
 def _sender(settings: Settings) -> str:

@@ -42,6 +42,9 @@ SEND_DEVICE = (Limit(3, 600), Limit(20, DAY_S))
 MAIL = "mail"
 """The budget of mails asked for."""
 
+# Changes on the account page: each is mailed, and all mails share one queue.
+CHANGES = (Limit(20, 600), Limit(60, DAY_S))
+
 SHARED_BUCKETS = 65536
 """Names without an account, and sources, share these: made-up names cannot fill the store."""
 
@@ -127,6 +130,15 @@ class Throttle:
                 Charge(f"s{self._shared(f'source {source}')}:{MAIL}", SEND_SOURCE),
             )
         counted = self._attempts.count(charges, now_s=int(self._clock.now_s()))
+        return counted if isinstance(counted, Refusal) else None
+
+    def count_change(self, user: User) -> Refusal | None:
+        """user who changes the account -> Refusal, or None: it is counted, and may be done
+
+        :raises StoreError: the store did not answer; nothing may be changed
+        """
+        bucket = f"{bucket_owner(user.id)}changes"
+        counted = self._attempts.count((Charge(bucket, CHANGES),), now_s=int(self._clock.now_s()))
         return counted if isinstance(counted, Refusal) else None
 
     def unguessed(self, device: Device | None) -> Counted:

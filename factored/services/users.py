@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from factored import codes, names
@@ -13,16 +14,18 @@ from factored.interfaces import (
     LinkKind,
     LinkStore,
     User,
+    UserExists,
     UserStore,
 )
 from factored.keys import KeyRing
 from factored.services import audit
-from factored.services.enrolment import STEP_S, WINDOW, Enrolment, TotpCredential
+from factored.services.enrolment import EXPLAINED, STEP_S, Enrolment, TotpCredential
 from factored.services.links import new_link
 
 UNLOCK_FOR_S = 86400
 RESET_FOR_S = 86400
-"""How long the link of a reset lives (PROMISES 9)."""
+INVITED_FOR_S = 7 * 86400
+"""How long the links of a reset and of an invitation live (PROMISES 9)."""
 
 
 class NoSuchUser(FactoredError):
@@ -130,8 +133,8 @@ class Users:
         Source: PROMISES 7.
         """
         user = self._enabled(name)
-        # A step within the window may have been used rightly, and must not come back.
-        self._users.lower_steps(user.id, int(self._clock.now_s()) // STEP_S, window=WINDOW)
+        # A step nearby was used, or told of, and must not come back; it is over in five minutes.
+        self._users.lower_steps(user.id, int(self._clock.now_s()) // STEP_S, window=EXPLAINED)
         token = self._link(LinkKind.UNLOCK, user, UNLOCK_FOR_S)
         audit.record("unlock", result="success", user=user.username, reason="link made")
         return user, token
@@ -153,6 +156,30 @@ class Users:
             user.id, ticket_series=codes.new_id(), revoke_for_s=self._revoke_for_s
         )
         audit.record("reset", result="success", user=user.username, reason="link made")
+        return user, token
+
+    def invite(self, name: str) -> tuple[User, str]:
+        """name -> (user, token of a one-time enrolment link); the user is made if missing
+
+        Enrolment links from before are good no more. What the user holds works on.
+
+        :raises BadName: the name cannot be one
+        :raises Disabled: it would not help him
+        Source: PROMISES 9.
+        """
+        checked = names.check(name)
+        if self._users.find(names.key(checked)) is None:
+            with contextlib.suppress(UserExists):  # made in the meantime
+                self._users.add(
+                    checked,
+                    names.key(checked),
+                    ticket_series=codes.new_id(),
+                    now_s=int(self._clock.now_s()),
+                )
+        user = self._enabled(checked)
+        self._links.end(user.id, LinkKind.ENROL)
+        token = self._link(LinkKind.ENROL, user, INVITED_FOR_S)
+        audit.record("invitation", result="success", user=user.username, reason="link made")
         return user, token
 
     def disable(self, name: str) -> User:

@@ -7,26 +7,30 @@ from factored.interfaces import (
     ChallengeStore,
     DeviceStore,
     LinkStore,
+    RecoveryCodeStore,
     RevocationStore,
     StoreContext,
     StoreError,
+    TicketStore,
     UserStore,
 )
 from factored.store import schema
 from factored.store.attempts import SqlAttemptStore
 from factored.store.challenges import SqlChallengeStore
 from factored.store.database import Database
+from factored.store.devices import SqlDeviceStore, SqlTicketStore
 from factored.store.legacy import LegacyUsers
+from factored.store.links import SqlLinkStore, SqlRecoveryCodeStore
 from factored.store.memory import (
     MemoryAttemptStore,
     MemoryChallengeStore,
-    MemoryDeviceStore,
     MemoryLinkStore,
+    MemoryRecoveryCodeStore,
     MemoryRevocationStore,
-    MemoryUserStore,
 )
+from factored.store.memory_users import MemoryDeviceStore, MemoryTicketStore, MemoryUserStore
 from factored.store.revocations import SqlRevocationStore
-from factored.store.sql import SqlDeviceStore, SqlLinkStore, SqlUserStore
+from factored.store.sql import SqlUserStore
 
 
 class SqlStores:
@@ -44,6 +48,8 @@ class SqlStores:
         self.devices: DeviceStore = SqlDeviceStore(database)
         self.links: LinkStore = SqlLinkStore(database)
         self.challenges: ChallengeStore = SqlChallengeStore(database)
+        self.tickets: TicketStore = SqlTicketStore(database)
+        self.recovery_codes: RecoveryCodeStore = SqlRecoveryCodeStore(database)
         self.attempts: AttemptStore = SqlAttemptStore(database)
         self.revocations: RevocationStore = SqlRevocationStore(database)
 
@@ -70,11 +76,14 @@ class MemoryStores:
         revocations = MemoryRevocationStore(context.clock)
         attempts = MemoryAttemptStore()
         devices = MemoryDeviceStore()
-        users = MemoryUserStore(revocations, attempts, devices)
+        recovery_codes = MemoryRecoveryCodeStore()
+        users = MemoryUserStore(revocations, attempts, devices, recovery_codes)
         self.users: UserStore = users
         self.devices: DeviceStore = devices
         self.links: LinkStore = MemoryLinkStore(users)
         self.challenges: ChallengeStore = MemoryChallengeStore()
+        self.tickets: TicketStore = MemoryTicketStore(users)
+        self.recovery_codes: RecoveryCodeStore = recovery_codes
         self.attempts: AttemptStore = attempts
         self.revocations: RevocationStore = revocations
 

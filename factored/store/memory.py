@@ -1,28 +1,24 @@
-"""The stores in memory, for tests: one process, lost at its end, the same contract."""
+"""Stores in memory, for tests: one process, lost at its end, the same contract."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from factored.codes import new_id
 from factored.interfaces import (
     Attempt,
-    Authenticator,
-    AuthenticatorState,
     Challenge,
     Charge,
     Clock,
-    Device,
+    CodesLeft,
     Link,
     LinkKind,
     Refusal,
-    User,
-    UserExists,
+    UserStore,
 )
-from factored.store.attempts import bucket_owner, ends_at, refusal
+from factored.store.attempts import ends_at, refusal
 from factored.store.challenges import MAX_TRIES
 
 
@@ -101,196 +97,10 @@ class MemoryAttemptStore:
         return stamps
 
 
-class MemoryDeviceStore:
-    """:class:`factored.interfaces.DeviceStore` in memory."""
-
-    def __init__(self) -> None:
-        self._devices: dict[str, Device] = {}
-
-    def add(self, device: Device) -> None:
-        self._devices[device.id] = device
-
-    def find(self, device_id: str, user_id: int) -> Device | None:
-        device = self._devices.get(device_id)
-        return device if device is not None and device.user_id == user_id else None
-
-    def touch(self, device_id: str, *, now_s: int) -> None:
-        device = self._devices.get(device_id)
-        if device is not None:
-            self._devices[device_id] = replace(device, last_used_at=now_s)
-
-    def prune(self, *, unused_since: int) -> int:
-        old = [one.id for one in self._devices.values() if one.last_used_at < unused_since]
-        for device_id in old:
-            del self._devices[device_id]
-        return len(old)
-
-    def drop(self, user_id: int) -> None:
-        """user id -> None; what removing a user does in SQL"""
-        for device in list(self._devices.values()):
-            if device.user_id == user_id:
-                del self._devices[device.id]
-
-
-class MemoryUserStore:
-    """:class:`factored.interfaces.UserStore` in memory; ids are never given twice."""
-
-    def __init__(
-        self,
-        revocations: MemoryRevocationStore,
-        attempts: MemoryAttemptStore,
-        devices: MemoryDeviceStore,
-    ) -> None:
-        self._revocations = revocations
-        self._attempts = attempts
-        self._devices = devices
-        self._lock = threading.Lock()
-        self._users: dict[int, User] = {}
-        self._last_id = 0
-
-    def find(self, username_key: str) -> User | None:
-        with self._lock:
-            return self._by_key(username_key)
-
-    def get(self, user_id: int) -> User | None:
-        with self._lock:
-            return self._users.get(user_id)
-
-    def add(
-        self,
-        username: str,
-        username_key: str,
-        *,
-        ticket_series: str,
-        now_s: int,
-        authenticator: Callable[[int], Authenticator] | None = None,
-    ) -> User:
-        with self._lock:
-            if self._by_key(username_key) is not None:
-                raise UserExists(username)
-            user_id = self._last_id + 1
-            held = () if authenticator is None else (authenticator(user_id),)
-            user = User(user_id, username, username_key, ticket_series, now_s, authenticators=held)
-            self._last_id = user_id
-            self._users[user_id] = user
-            return user
-
-    def remove(self, user_id: int, *, revoke_for_s: int) -> bool:
-        with self._lock:
-            user = self._users.pop(user_id, None)
-            if user is None:
-                return False
-            self._revocations.add([user.ticket_series], for_s=revoke_for_s)
-            self._attempts.drop(bucket_owner(user_id))
-            self._devices.drop(user_id)
-            return True
-
-    def each(self) -> Iterator[User]:
-        with self._lock:
-            users = sorted(self._users.values(), key=lambda user: user.username_key)
-        return iter(users)
-
-    def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
-        moved = self._change(
-            lambda one: one.id == authenticator_id and one.last_step < step,
-            lambda one: replace(one, last_step=step, last_used_at=now_s),
-        )
-        return moved == 1
-
-    def add_pending(self, authenticator: Authenticator) -> None:
-        with self._lock:
-            user = self._users[authenticator.user_id]
-            kept = (
-                one for one in user.authenticators if one.state is not AuthenticatorState.PENDING
-            )
-            self._users[user.id] = replace(user, authenticators=(*kept, authenticator))
-
-    def confirm(
-        self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
-    ) -> bool:
-        with self._lock:
-            for user in list(self._users.values()):
-                for one in user.authenticators:
-                    if one.id == authenticator_id and one.state is AuthenticatorState.PENDING:
-                        new = replace(
-                            one,
-                            state=AuthenticatorState.ACTIVE,
-                            confirmed_at=now_s,
-                            last_used_at=now_s,
-                            last_step=step,
-                        )
-                        others = (old for old in user.authenticators if old.scheme != one.scheme)
-                        return self._renew(
-                            user.id, ticket_series, revoke_for_s, authenticators=(*others, new)
-                        )
-            return False
-
-    def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
-        with self._lock:
-            return self._renew(user_id, ticket_series, revoke_for_s)
-
-    def set_disabled(
-        self, user_id: int, disabled_at: int | None, *, ticket_series: str, revoke_for_s: int
-    ) -> bool:
-        with self._lock:
-            return self._renew(user_id, ticket_series, revoke_for_s, disabled_at=disabled_at)
-
-    def note_login(self, user_id: int, *, now_s: int) -> None:
-        with self._lock:
-            user = self._users.get(user_id)
-            if user is not None:
-                self._users[user_id] = replace(user, last_login_at=now_s)
-
-    def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
-        replaced = self._change(
-            lambda one: one.id == authenticator_id and one.secret == old,
-            lambda one: replace(one, secret=new),
-        )
-        return replaced == 1
-
-    def lower_steps(self, user_id: int, step: int, *, window: int = 0) -> int:
-        return self._change(
-            lambda one: one.user_id == user_id and one.last_step > step + window,
-            lambda one: replace(one, last_step=step),
-        )
-
-    def _renew(self, user_id: int, ticket_series: str, revoke_for_s: int, **changed: Any) -> bool:
-        user = self._users.get(user_id)
-        if user is None:
-            return False
-        self._revocations.add([user.ticket_series], for_s=revoke_for_s)
-        self._users[user_id] = replace(user, ticket_series=ticket_series, **changed)
-        return True
-
-    def _by_key(self, username_key: str) -> User | None:
-        return next(
-            (user for user in self._users.values() if user.username_key == username_key), None
-        )
-
-    def _change(
-        self,
-        wanted: Callable[[Authenticator], bool],
-        changed: Callable[[Authenticator], Authenticator],
-    ) -> int:
-        count = 0
-        with self._lock:
-            for user in list(self._users.values()):
-                hits = sum(map(wanted, user.authenticators))
-                if hits:
-                    self._users[user.id] = replace(
-                        user,
-                        authenticators=tuple(
-                            changed(one) if wanted(one) else one for one in user.authenticators
-                        ),
-                    )
-                    count += hits
-        return count
-
-
 class MemoryLinkStore:
     """:class:`factored.interfaces.LinkStore` in memory."""
 
-    def __init__(self, users: MemoryUserStore) -> None:
+    def __init__(self, users: UserStore) -> None:
         self._users = users
         self._lock = threading.Lock()
         self._links: dict[str, Link] = {}
@@ -382,3 +192,34 @@ class MemoryChallengeStore:
 
     def _is_live(self, challenge: Challenge, now_s: int) -> bool:
         return challenge.ends_at > now_s and self._tries[challenge.id] < MAX_TRIES
+
+
+class MemoryRecoveryCodeStore:
+    """:class:`factored.interfaces.RecoveryCodeStore` in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[int, int] = {}
+        self._unburned: dict[int, set[str]] = {}
+
+    def replace(self, user_id: int, code_hashes: Sequence[str], *, now_s: int) -> None:
+        with self._lock:
+            self._made[user_id] = now_s
+            self._unburned[user_id] = set(code_hashes)
+
+    def burn(self, user_id: int, code_hashes: Sequence[str], *, now_s: int) -> bool:
+        with self._lock:
+            hits = self._unburned.get(user_id, set()) & set(code_hashes)
+            self._unburned.get(user_id, set()).difference_update(hits)
+            return bool(hits)
+
+    def left(self, user_id: int) -> CodesLeft | None:
+        with self._lock:
+            made_at = self._made.get(user_id)
+            return None if made_at is None else CodesLeft(len(self._unburned[user_id]), made_at)
+
+    def drop(self, user_id: int) -> None:
+        """user id -> None; what removing a user, or enrolling anew, does in SQL"""
+        with self._lock:
+            self._made.pop(user_id, None)
+            self._unburned.pop(user_id, None)

@@ -14,7 +14,7 @@ from factored.store.tables import AttemptLockRow
 
 VERSION_TABLE = "factored_version"
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision; a test holds it to the scripts, so that nobody loads alembic to know it."""
 
 

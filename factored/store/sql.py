@@ -1,4 +1,4 @@
-"""Users, devices and links in an SQL database; each method is one short transaction."""
+"""Users and what they hold in an SQL database; each method is one short transaction."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from sqlalchemy.sql import Select
 from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
-    Device,
-    Link,
-    LinkKind,
     User,
     UserExists,
 )
 from factored.store.attempts import bucket_owner, delete_attempts
 from factored.store.database import Database, database_now, row_count
+from factored.store.devices import drop_tickets
 from factored.store.tables import (
     AttemptRow,
     AuthenticatorRow,
-    DeviceRow,
-    LinkRow,
+    RecoveryCodeRow,
     RevocationRow,
+    TicketRow,
     UserRow,
 )
 
@@ -114,6 +112,7 @@ class SqlUserStore:
 
     def add_pending(self, authenticator: Authenticator) -> None:
         with self._database.writing() as session:
+            _lock(session, authenticator.user_id)
             session.execute(
                 delete(AuthenticatorRow).where(
                     AuthenticatorRow.user_id == authenticator.user_id,
@@ -126,22 +125,12 @@ class SqlUserStore:
         self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
     ) -> bool:
         with self._database.writing() as session:
-            confirmed = session.execute(
-                update(AuthenticatorRow)
-                .where(
-                    AuthenticatorRow.id == authenticator_id,
-                    AuthenticatorRow.state == AuthenticatorState.PENDING.value,
-                )
-                .values(
-                    state=AuthenticatorState.ACTIVE.value,
-                    confirmed_at=now_s,
-                    last_used_at=now_s,
-                    last_step=step,
-                )
-            )
-            if row_count(confirmed) != 1:
+            held = session.get(AuthenticatorRow, authenticator_id)
+            if held is None:
                 return False
-            held = session.get_one(AuthenticatorRow, authenticator_id)
+            _lock(session, held.user_id)
+            if not _activate(session, held.id, step, now_s):
+                return False
             session.execute(
                 delete(AuthenticatorRow).where(
                     AuthenticatorRow.user_id == held.user_id,
@@ -149,7 +138,41 @@ class SqlUserStore:
                     AuthenticatorRow.id != held.id,
                 )
             )
+            session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == held.user_id))
             _renew_series(session, held.user_id, ticket_series, revoke_for_s)
+            return True
+
+    def confirm_another(
+        self, authenticator_id: str, step: int, *, label: str, most: int, now_s: int
+    ) -> bool:
+        with self._database.writing() as session:
+            held = session.get(AuthenticatorRow, authenticator_id)
+            if held is None or len(_active(session, held.user_id, held.scheme)) >= most:
+                return False
+            return _activate(session, held.id, step, now_s, label=label)
+
+    def rename_authenticator(self, user_id: int, authenticator_id: str, label: str) -> bool:
+        with self._database.writing() as session:
+            renamed = session.execute(
+                update(AuthenticatorRow)
+                .where(
+                    AuthenticatorRow.id == authenticator_id,
+                    AuthenticatorRow.user_id == user_id,
+                    AuthenticatorRow.state == AuthenticatorState.ACTIVE.value,
+                )
+                .values(label=label)
+            )
+            return row_count(renamed) == 1
+
+    def drop_authenticator(
+        self, user_id: int, authenticator_id: str, *, ticket_series: str, revoke_for_s: int
+    ) -> bool:
+        with self._database.writing() as session:
+            active = _active(session, user_id)
+            if authenticator_id not in active or len(active) == 1:
+                return False
+            session.execute(delete(AuthenticatorRow).where(AuthenticatorRow.id == authenticator_id))
+            _renew_series(session, user_id, ticket_series, revoke_for_s)
             return True
 
     def end_tickets(self, user_id: int, *, ticket_series: str, revoke_for_s: int) -> bool:
@@ -164,12 +187,6 @@ class SqlUserStore:
             if user is not None:
                 user.disabled_at = disabled_at
             return user is not None
-
-    def note_login(self, user_id: int, *, now_s: int) -> None:
-        with self._database.writing() as session:
-            session.execute(
-                update(UserRow).where(UserRow.id == user_id).values(last_login_at=now_s)
-            )
 
     def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
         with self._database.writing() as session:
@@ -205,102 +222,6 @@ class SqlUserStore:
             return _user(rows[0][0], [held for _, held in rows if held is not None])
 
 
-class SqlDeviceStore:
-    """:class:`factored.interfaces.DeviceStore` on a :class:`Database`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def add(self, device: Device) -> None:
-        with self._database.writing() as session:
-            session.add(
-                DeviceRow(
-                    id=device.id,
-                    user_id=device.user_id,
-                    user_agent=device.user_agent,
-                    created_at=device.created_at,
-                    last_used_at=device.last_used_at,
-                )
-            )
-
-    def find(self, device_id: str, user_id: int) -> Device | None:
-        with self._database.reading() as session:
-            row = session.get(DeviceRow, device_id)
-            if row is None or row.user_id != user_id:
-                return None
-            return Device(row.id, row.user_id, row.created_at, row.last_used_at, row.user_agent)
-
-    def touch(self, device_id: str, *, now_s: int) -> None:
-        with self._database.writing() as session:
-            session.execute(
-                update(DeviceRow).where(DeviceRow.id == device_id).values(last_used_at=now_s)
-            )
-
-    def prune(self, *, unused_since: int) -> int:
-        with self._database.writing() as session:
-            return row_count(
-                session.execute(delete(DeviceRow).where(DeviceRow.last_used_at < unused_since))
-            )
-
-
-class SqlLinkStore:
-    """:class:`factored.interfaces.LinkStore` on a :class:`Database`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def add(
-        self, kind: LinkKind, user_id: int, token_hash: str, *, now_s: int, ends_at: int
-    ) -> None:
-        with self._database.writing() as session:
-            session.add(
-                LinkRow(
-                    kind=kind.value,
-                    user_id=user_id,
-                    token_hash=token_hash,
-                    return_to="",
-                    created_at=now_s,
-                    ends_at=ends_at,
-                )
-            )
-
-    def find(self, token_hashes: Sequence[str], *, now_s: int) -> Link | None:
-        with self._database.reading() as session:
-            found = session.execute(
-                select(LinkRow, UserRow.username)
-                .join(UserRow, UserRow.id == LinkRow.user_id)
-                .where(
-                    LinkRow.token_hash.in_(token_hashes),
-                    LinkRow.used_at.is_(None),
-                    LinkRow.ends_at > now_s,
-                )
-            ).first()
-            if found is None:
-                return None
-            row, username = found
-            return Link(
-                row.id, LinkKind(row.kind), row.user_id, username, row.ends_at, row.return_to
-            )
-
-    def spend(self, link_id: int, *, now_s: int) -> bool:
-        with self._database.writing() as session:
-            spent = session.execute(
-                update(LinkRow)
-                .where(LinkRow.id == link_id, LinkRow.used_at.is_(None), LinkRow.ends_at > now_s)
-                .values(used_at=now_s)
-            )
-            return row_count(spent) == 1
-
-    def end(self, user_id: int, kind: LinkKind | None = None) -> None:
-        ended = delete(LinkRow).where(LinkRow.user_id == user_id)
-        with self._database.writing() as session:
-            session.execute(ended if kind is None else ended.where(LinkRow.kind == kind.value))
-
-    def prune(self, *, now_s: int) -> int:
-        with self._database.writing() as session:
-            return row_count(session.execute(delete(LinkRow).where(LinkRow.ends_at <= now_s)))
-
-
 def _revoke(session: Session, value: str, for_s: int) -> None:
     now = database_now()
     session.execute(insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s))
@@ -314,7 +235,50 @@ def _renew_series(
     if user is not None:
         _revoke(session, user.ticket_series, revoke_for_s)
         user.ticket_series = ticket_series
+        open_tickets = select(TicketRow.id).where(TicketRow.user_id == user_id)
+        drop_tickets(session, session.scalars(open_tickets).all())
     return user
+
+
+def _lock(session: Session, user_id: int) -> None:
+    """session that writes, user id -> None; whoever changes what the user holds comes here first
+
+    Of two changes at once the second sees what the first did, and neither waits for the other.
+    """
+    session.scalar(select(UserRow.id).where(UserRow.id == user_id).with_for_update())
+
+
+def _activate(
+    session: Session, authenticator_id: str, step: int, now_s: int, **changed: str
+) -> bool:
+    """session that writes, a pending authenticator, its first step -> whether this call did it"""
+    confirmed = session.execute(
+        update(AuthenticatorRow)
+        .where(
+            AuthenticatorRow.id == authenticator_id,
+            AuthenticatorRow.state == AuthenticatorState.PENDING.value,
+        )
+        .values(
+            state=AuthenticatorState.ACTIVE.value,
+            confirmed_at=now_s,
+            last_used_at=now_s,
+            last_step=step,
+            **changed,
+        )
+    )
+    return row_count(confirmed) == 1
+
+
+def _active(session: Session, user_id: int, scheme: str | None = None) -> list[str]:
+    """session that writes, user id, scheme -> ids of the active authenticators, until it ends"""
+    _lock(session, user_id)
+    found = select(AuthenticatorRow.id).where(
+        AuthenticatorRow.user_id == user_id,
+        AuthenticatorRow.state == AuthenticatorState.ACTIVE.value,
+    )
+    if scheme is not None:
+        found = found.where(AuthenticatorRow.scheme == scheme)
+    return list(session.scalars(found))
 
 
 def _authenticator_row(held: Authenticator) -> AuthenticatorRow:

@@ -127,6 +127,8 @@ class DeviceRow(Base):
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     user_id: Mapped[int] = _user_id()
     user_agent: Mapped[str] = mapped_column(String(255))
+    # Missing where an older node wrote the row.
+    address: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     last_used_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -143,6 +145,7 @@ class TicketRow(Base):
     user_agent: Mapped[str] = mapped_column(String(255))
     address: Mapped[str] = mapped_column(String(64))
     login_at: Mapped[int] = mapped_column(BigInteger)
+    last_seen_at: Mapped[int | None] = mapped_column(BigInteger)
     ends_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 

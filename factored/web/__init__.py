@@ -12,7 +12,7 @@ from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored import plugins
+from factored import plugins, templates
 from factored.interfaces import (
     ConfigurationError,
     FactoredError,
@@ -20,7 +20,10 @@ from factored.interfaces import (
     SendingFails,
     WsgiApp,
 )
+from factored.services.enrolment import SCHEME as TOTP
 from factored.web import security
+from factored.web.account import AccountPage
+from factored.web.brand import BrandFiles
 from factored.web.chooser import Chooser
 from factored.web.enrol import Enrol
 from factored.web.flow import Flow
@@ -28,8 +31,9 @@ from factored.web.health import Health
 from factored.web.logout import Logout
 from factored.web.mailed_link import MailedLink
 from factored.web.security import Refused
-from factored.web.site import Site
+from factored.web.site import ACCOUNT, Site
 from factored.web.unlock import Unlock
+from factored.words import _
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +61,18 @@ def make_auth_app(site: Site) -> WsgiApp:
     _page(config, "readyz", "/readyz", health.readyz)
     _page(config, "logout", "/logout", Logout(site).show, methods=FORM)
     _page(config, "unlock", "/unlock/{token}", Unlock(site).show, methods=FORM)
-    _page(config, "enrol", "/enrol/{token}", Enrol(site).show, methods=FORM)
-    for scheme in site.schemes:
+    _page(config, "account", f"/{ACCOUNT}", AccountPage(site).show, methods=FORM)
+    if any(scheme.path == TOTP for scheme in site.schemes):
+        _page(config, "enrol", "/enrol/{token}", Enrol(site).show, methods=FORM)
+    for scheme in (*site.schemes, *([site.recovery] if site.recovery else [])):
         name, path = f"scheme_{scheme.path}", f"/{scheme.path}"
         _page(config, name, path, Flow(site, scheme).show, methods=FORM)
         if isinstance(scheme, LinkScheme):
             link = MailedLink(site, scheme)
             _page(config, f"{name}_link", f"{path}/link/{{token}}", link.show, methods=FORM)
+    brand = BrandFiles(site.brand)
+    _page(config, "brand_logo", "/brand/logo", brand.logo)
+    _page(config, "brand_style", "/brand/style.css", brand.stylesheet)
     config.add_static_view("authstatic", "factored.web:static", cache_max_age=STATIC_CACHE_S)
 
     config.add_exception_view(_refused(site), context=Refused)
@@ -73,12 +82,20 @@ def make_auth_app(site: Site) -> WsgiApp:
     config.add_exception_view(_failed(site), context=Exception)
     config.commit()
 
+    config.registry[templates.CUSTOMIZATIONS] = []
     # Last, so that an add-on sees the app as it is and may override what it was made for.
     for package in plugins.add_ons(site.settings.pyramid.get("pyramid.includes", "")):
         try:
             config.include(package)
         except (ImportError, PyramidConfigurationError) as error:
             raise ConfigurationError([f"pyramid.includes: {package!r}: {error}"]) from error
+    problems = [
+        f"{source}: {problem}"
+        for source, folder in config.registry[templates.CUSTOMIZATIONS]
+        for problem in site.pages.customize(folder)
+    ]
+    if problems:
+        raise ConfigurationError(problems)
     return cast(WsgiApp, config.make_wsgi_app())
 
 
@@ -90,20 +107,29 @@ def _page(
 
 
 WORDS = {
-    400: ("That did not work", "The request makes no sense here."),
-    403: ("Not allowed", "This is not allowed."),
-    404: ("Not found", "There is no such page here."),
-    405: ("That did not work", "This page does not take such a request."),
-    413: ("Too much", "That was more than this page can take."),
-    503: ("Not possible right now", "Nobody can sign in at the moment. Please try again soon."),
+    400: (_("That did not work"), _("The request makes no sense here.")),
+    403: (_("Not allowed"), _("This is not allowed.")),
+    404: (_("Not found"), _("There is no such page here.")),
+    405: (_("That did not work"), _("This page does not take such a request.")),
+    413: (_("Too much"), _("That was more than this page can take.")),
+    503: (
+        _("Not possible right now"),
+        _("Nobody can sign in at the moment. Please try again soon."),
+    ),
 }
-OTHERWISE = ("Something went wrong", "Something went wrong here, and was logged.")
+OTHERWISE = (_("Something went wrong"), _("Something went wrong here, and was logged."))
 
 
 def _error(site: Site, request: Request, status: int, text: str | None = None) -> Response:
     title, words = WORDS.get(status, OTHERWISE)
-    onward = (site.auth_path(request), "Back to sign-in")
-    return site.page(request, "message", status, title=title, text=text or words, onward=onward)
+    onward = (site.auth_path(request), _("Back to sign-in"))
+    try:
+        return site.message(request, title=title, text=text or words, onward=onward, status=status)
+    except Exception:  # a layout of the site's own, say; the answer must not hang on it
+        log.exception("the page for an error failed too")
+        shown = site.words(request)
+        plain = f"{shown(title)}\n\n{shown(text or words)}\n"
+        return Response(plain, status=status, content_type="text/plain", charset="utf-8")
 
 
 def _refused(site: Site) -> Any:
@@ -143,7 +169,7 @@ def _sending_fails(site: Site) -> Any:
     """Everybody reads it, so that it tells nothing about a name."""
 
     def view(error: SendingFails, request: Request) -> Response:
-        text = "No mail can be sent at the moment. Please try again in a few minutes."
+        text = _("No mail can be sent at the moment. Please try again in a few minutes.")
         response = _error(site, request, 503, text)
         response.headers["Retry-After"] = "60"
         return response

@@ -7,6 +7,7 @@ from pyramid.response import Response
 
 from factored.web.security import Refused
 from factored.web.site import LocalRedirect, Site
+from factored.words import _
 
 
 class Chooser:
@@ -23,10 +24,10 @@ class Chooser:
         """
         site = self._site
         if request.method == "POST":
-            raise Refused(400, "This page has no such button.")
-        way_back = site.way_back(request)
+            raise Refused(400, _("This page has no such button."))
+        way_back, then = site.way_back(request), site.then(request)
         schemes = [
-            (scheme.name, site.link(request, f"/{scheme.path}", way_back))
+            (scheme.name, site.link(request, f"/{scheme.path}", way_back, then))
             for scheme in site.schemes
         ]
         if len(schemes) == 1:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
-import segno
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored.environ import client_source
-from factored.interfaces import Link, LinkKind, SendingFails
-from factored.services.enrolment import TotpCredential
+from factored.interfaces import Link, LinkKind
+from factored.services import notices
+from factored.services.enrolment import SCHEME, TotpCredential, qr_code
+from factored.web.flow import ERRORS, WRONG
 from factored.web.security import Refused
-from factored.web.site import Site
+from factored.web.site import ACCOUNT, Site
+from factored.words import _
+
+GONE = _("This was begun anew on another page. Show a new QR code, and scan that one.")
 
 
 class Enrol:
@@ -28,7 +30,7 @@ class Enrol:
         with site.turn:
             link = site.links.look(request.matchdict["token"])
         if link is None or link.kind is not LinkKind.ENROL:
-            raise Refused(404, "This link was used before, or it is too old. Ask for a new one.")
+            raise Refused(404, _("This link was used before, or it is too old. Ask for a new one."))
         if request.method != "POST":
             return self._page(request, link)
         submit = request.form["submit"]
@@ -37,51 +39,67 @@ class Enrol:
                 return self._page(request, link, site.enrol_links.begin(link))
         if submit == "confirm":
             return self._confirm(request, link)
-        raise Refused(400, "This page has no such button.")
+        raise Refused(400, _("This page has no such button."))
 
     def _confirm(self, request: Request, link: Link) -> Response:
+        """A code of the new secret: it counts from now on, and lets this browser in."""
         site, browser = self._site, self._site.browser(request)
+        shown, typed = request.form.get("id", ""), request.form.get("code", "")
         with site.turn:
-            enrolled = site.enrol_links.confirm(
-                link,
-                request.form.get("code", ""),
-                user_agent=browser.user_agent,
-                source=client_source(browser.address),
-            )
-            if enrolled is None:
-                return self._page(
-                    request, link, site.enrol_links.shown(link), error=site.text("error.wrong")
-                )
-        site.keep_device(request, enrolled.device_cookie)
-        with contextlib.suppress(SendingFails):  # enrolled all the same, and in the audit log
-            site.reminder.tell(enrolled.user)
-        return site.page(
+            site.login.require_revocations()  # before anything is changed
+            verdict, user = site.enrol_links.confirm(link, shown, typed, browser)
+            if user is None:
+                credential = site.enrol_links.shown(link, shown)
+                error = site.text(ERRORS.get(verdict, WRONG)) if credential else GONE
+                return self._page(request, link, credential, error=error)
+            site.notices.tell(user, notices.ENROLLED, site.words(request))
+            site.let_in(request, site.login.enrolled(user, SCHEME, browser))
+        return site.message(
             request,
-            "message",
-            title="Your authenticator is set up",
-            text=f"Sign in as {link.username} with the next code that your app shows.",
-            onward=(site.auth_path(request), "Sign in"),
+            title=_("Your authenticator is set up"),
+            text=_("You are signed in as ${username}.", mapping={"username": link.username}),
+            onward=(site.home(request), _("Go on")),
+            also_onward=(
+                (
+                    f"{site.auth_path(request)}/{ACCOUNT}",
+                    _("Make recovery codes for the day you lose your phone"),
+                )
+                if site.recovery
+                else None
+            ),
         )
 
     def _page(
         self, request: Request, link: Link, credential: TotpCredential | None = None, **shown: Any
     ) -> Response:
         site = self._site
-        secret = credential.secret if credential else ""
         return site.page(
             request,
             "enrol",
-            title="Set up your authenticator app",
+            title=_("Set up your authenticator app"),
             account=link.username,
             action=f"{site.auth_path(request)}/enrol/{request.matchdict['token']}",
             csrf_token=site.csrf_token(request),
-            key=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
-            uri=credential.uri if credential else "",
-            qr=_picture(credential.uri) if credential else "",
+            back="",
+            label=None,
+            **to_scan(credential),
             **shown,
         )
 
 
-def _picture(uri: str) -> str:
-    """otpauth URI -> its QR code as data URI, drawn here: the secret goes to nobody"""
-    return segno.make(uri, error="m", micro=False).svg_data_uri(scale=5, light="#fff")
+def to_scan(credential: TotpCredential | None) -> dict[str, Any]:
+    """credential, if it is to be shown -> what the page shows of it, drawn here: nobody else sees
+
+    The key in groups of four, the otpauth URI, and its QR code as SVG.
+    """
+    if credential is None:
+        return {"pending": "", "key": "", "uri": "", "qr": ""}
+    secret = credential.secret
+    return {
+        "pending": credential.id,
+        "key": " ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
+        "uri": credential.uri,
+        "qr": qr_code(credential.uri).svg_inline(
+            light="#fff", omitsize=True, svgclass=None, lineclass=None
+        ),
+    }

@@ -7,9 +7,10 @@ from pyramid.response import Response
 
 from factored.web.security import Refused
 from factored.web.site import LocalRedirect, Site
+from factored.words import _
 
-HERE = "You are signed out of this site in this browser."
-EVERYWHERE = "You are signed out of this site in every browser, within a few seconds."
+HERE = _("You are signed out of this site in this browser.")
+EVERYWHERE = _("You are signed out of this site in every browser, within a few seconds.")
 
 
 class Logout:
@@ -29,7 +30,7 @@ class Logout:
             return site.page(
                 request,
                 "logout",
-                title="Sign out",
+                title=_("Sign out"),
                 action=f"{site.auth_path(request)}/logout",
                 csrf_token=site.csrf_token(request),
                 referrer=way_back,
@@ -38,17 +39,16 @@ class Logout:
             )
         everywhere = request.form["submit"] == "everywhere"
         if not everywhere and request.form["submit"] != "logout":
-            raise Refused(400, "This page has no such button.")
+            raise Refused(400, _("This page has no such button."))
         with site.turn:
             site.login.logout(site.browser(request), everywhere=everywhere)
         site.sign_out(request)
         if way_back:
             return LocalRedirect(way_back)
         request.environ["factored.ticket"] = None
-        return site.page(
+        return site.message(
             request,
-            "message",
-            title="Signed out",
+            title=_("Signed out"),
             text=EVERYWHERE if everywhere else HERE,
-            onward=(site.auth_path(request), "Sign in again"),
+            onward=(site.auth_path(request), _("Sign in again")),
         )

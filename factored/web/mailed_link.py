@@ -11,8 +11,9 @@ from factored.web.flow import ticked
 from factored.web.redirects import local_path
 from factored.web.security import Refused
 from factored.web.site import Site
+from factored.words import _
 
-OVER = "This link was used before, or it is too old. Sign in again to get a new one."
+OVER = _("This link was used before, or it is too old. Sign in again to get a new one.")
 
 
 class MailedLink:
@@ -40,11 +41,13 @@ class MailedLink:
                 account=challenge.address,
                 action=f"{site.auth_path(request)}/{scheme.path}/link/{token}",
                 csrf_token=site.csrf_token(request),
-                remember_period=durations.period(site.settings.auth_remember_timeout),
+                remember_period=durations.period(
+                    site.settings.auth_remember_timeout, site.words(request)
+                ),
                 button=site.text("button.authenticate"),
             )
         if request.form["submit"] != "authenticate":
-            raise Refused(400, "This page has no such button.")
+            raise Refused(400, _("This page has no such button."))
         with site.turn:
             outcome = site.login.press(
                 scheme, challenge, token, site.browser(request), remember=ticked(request.form)

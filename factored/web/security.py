@@ -19,6 +19,7 @@ from factored.answers import security_headers
 from factored.environ import canonical_host, quoted
 from factored.interfaces import Environ
 from factored.web.site import LocalRedirect, Site
+from factored.words import ENGLISH, _
 
 MAX_BODY_BYTES = 16384
 MAX_FIELDS = 50
@@ -29,6 +30,9 @@ FIELDS = {
     "code": 64,
     "remember": 16,
     "referrer": 2048,
+    "then": 16,
+    "id": 64,
+    "label": 128,
     "submit": 32,
 }
 """Every field that a form of ours has, with the characters it may hold."""
@@ -42,6 +46,12 @@ BUTTONS = (
     "unlock",
     "show",
     "confirm",
+    "add",
+    "rename",
+    "delete",
+    "codes",
+    "signout",
+    "forget",
 )
 """Every value of ``submit`` in a form of ours."""
 
@@ -56,7 +66,7 @@ class Refused(Exception):
     """
 
     def __init__(self, status: int, text: str, **headers: str) -> None:
-        super().__init__(text)
+        super().__init__(ENGLISH(text))
         self.status = status
         self.text = text
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -76,7 +86,8 @@ def guard(site: Site) -> Callable[[View, Any], View]:
         def guarded(context: Any, request: Request) -> Response:
             if request.method not in methods:
                 allow = ", ".join(methods)
-                raise Refused(405, f"This page takes {allow} only.", Allow=allow)
+                text = _("This page takes ${methods} only.", mapping={"methods": allow})
+                raise Refused(405, text, Allow=allow)
             request.query = _fields(request.environ.get("QUERY_STRING", ""))
             request.form = {}
             if request.method == "POST":
@@ -104,24 +115,24 @@ def _form(environ: Environ) -> dict[str, str]:
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     length = environ.get("CONTENT_LENGTH") or ""
     if length and not re.fullmatch(r"[0-9]{1,18}", length, re.ASCII):
-        raise Refused(400, "The length of the request makes no sense.")
+        raise Refused(400, _("The length of the request makes no sense."))
     if length and int(length) > MAX_BODY_BYTES:
-        raise Refused(413, "That was more than this page can take.")
+        raise Refused(413, _("That was more than this page can take."))
     if length or environ.get("wsgi.input_terminated"):
         try:
             body = environ["wsgi.input"].read(int(length) if length else MAX_BODY_BYTES + 1)
         except Exception:  # noqa: BLE001 each server has its own for chunks that make no sense
-            raise Refused(400, "The form did not arrive whole.") from None
+            raise Refused(400, _("The form did not arrive whole.")) from None
     else:
         body = b""
     if len(body) > MAX_BODY_BYTES:
-        raise Refused(413, "That was more than this page can take.")
+        raise Refused(413, _("That was more than this page can take."))
     if content_type != "application/x-www-form-urlencoded" or not _has_our_button(body):
         return {}
     try:
         return _fields(body.decode("ascii"))
     except UnicodeDecodeError:
-        raise Refused(400, "The form holds bytes that are not text.") from None
+        raise Refused(400, _("The form holds bytes that are not text.")) from None
 
 
 def _has_our_button(body: bytes) -> bool:
@@ -136,19 +147,25 @@ def _fields(text: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise Refused(400, "The request holds more than a form has, or bytes not text.") from None
+        raise Refused(
+            400, _("The request holds more than a form has, or bytes not text.")
+        ) from None
     names = [name for name, _ in pairs]
     if any(names.count(name) > 1 for name in FIELDS):
-        raise Refused(400, "A field came twice.")
+        raise Refused(400, _("A field came twice."))
     return dict(pairs)
 
 
 def _refuse_foreign_fields(form: dict[str, str]) -> None:
     for name, value in form.items():
         if name not in FIELDS:
-            raise Refused(400, "The form has a field that is not ours.")
+            raise Refused(400, _("The form has a field that is not ours."))
         if len(value) > FIELDS[name]:
-            raise Refused(400, f"The field {name} is longer than {FIELDS[name]} characters.")
+            text = _(
+                "The field ${name} is longer than ${number} characters.",
+                mapping={"name": name, "number": FIELDS[name]},
+            )
+            raise Refused(400, text)
 
 
 def _same_page(environ: Environ) -> str:
@@ -169,8 +186,10 @@ def _refuse_other_sites(environ: Environ) -> None:
         return
     raise Refused(
         403,
-        "This form was sent by another site, or the server in front of this one changes the "
-        "Host header. Open the page again from here; operators: let the proxy keep Host.",
+        _(
+            "This form was sent by another site, or the server in front of this one changes the "
+            "Host header. Open the page again from here; operators: let the proxy keep Host."
+        ),
     )
 
 
@@ -188,12 +207,16 @@ def _check_csrf_token(site: Site, request: Request, form: dict[str, str]) -> Non
     if not site.browser_ids(request):
         raise Refused(
             403,
-            "Your browser sent no cookie back, so this form cannot be trusted. Allow cookies for "
-            "this site and open the page again. Operators: over plain http, cookies come back "
-            "only with auth_tkt.secure = false.",
+            _(
+                "Your browser sent no cookie back, so this form cannot be trusted. Allow cookies "
+                "for this site and open the page again. Operators: over plain http, cookies come "
+                "back only with auth_tkt.secure = false."
+            ),
         )
     if not site.csrf_token_is_good(request, form.get("csrf_token", "")):
-        raise Refused(403, "This form is too old, or not ours. Open the page again and repeat it.")
+        raise Refused(
+            403, _("This form is too old, or not ours. Open the page again and repeat it.")
+        )
 
 
 def header_adder(*, hsts: bool) -> Callable[[NewResponse], None]:

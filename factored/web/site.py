@@ -24,18 +24,30 @@ from factored.interfaces import (
     Ticket,
 )
 from factored.keys import BROWSER, CSRF, KeyRing
-from factored.services.devices import DeviceCookie
+from factored.services.account import Account
+from factored.services.devices import Browser, DeviceCookie
 from factored.services.enrol_links import EnrolLinks
 from factored.services.links import Links
-from factored.services.login import Browser, Granted, Login
+from factored.services.login import Granted, Login
+from factored.services.notices import Notices
 from factored.services.reminder import Reminder
 from factored.settings import Settings
+from factored.web.brand import Brand
 from factored.web.redirects import local_path
 from factored.web.renderer import Pages
 from factored.web.texts import TEXTS
+from factored.words import LANGUAGES, Languages, Words
 
 BROWSER_COOKIE = "factored_browser"
 DEVICE_COOKIE = "factored_device"
+
+ACCOUNT = "account"
+"""What a login may be for, other than a page of the site: the account page, of this path."""
+
+LOCALE = "_LOCALE_"
+"""Field of a URL, and cookie, that say a language: Pyramid's names for it."""
+
+LOCALE_FOR_S = 365 * 86400
 
 
 class LocalRedirect(Response):  # type: ignore[misc]  # WebOb has no types
@@ -80,15 +92,21 @@ class Site:
     """The parts of one gate that its pages use; two sites live in one process side by side.
 
     :param schemes: the supported ones, in the order of supported_auth_schemes
+    :param recovery: the scheme of recovery codes, if there are any here
     :param pages: renders templates
+    :param brand: logo, colours and footer of the site's own
     :param check_store: -> None, or StoreError: it is not as this release needs; for /readyz
     :param sending_fails: -> whether mails are needed and cannot be sent; for /readyz
     :param turn: entered around whatever uses the database
+    :param languages: that pages and mails can be in
     """
 
     settings: Settings
     schemes: tuple[Scheme, ...]
+    recovery: Scheme | None
     login: Login
+    account: Account
+    notices: Notices
     links: Links
     enrol_links: EnrolLinks
     reminder: Reminder
@@ -96,11 +114,18 @@ class Site:
     tickets: TicketFormat
     revocations: Revocations
     pages: Pages
+    brand: Brand
     check_store: Callable[[], None]
     sending_fails: Callable[[], bool]
     turn: Turns
+    languages: Languages
+    clock: Clock
 
     # -- what the request shows -------------------------------------------------------------------
+
+    def now_s(self) -> int:
+        """-> Unix time, whole seconds"""
+        return int(self.clock.now_s())
 
     def mount(self, request: Request) -> str:
         """request -> path that the gate is mounted at, quoted; empty at the root"""
@@ -129,6 +154,49 @@ class Site:
         """request -> the referrer of the form, or of the URL, if one may go there, else empty"""
         given = request.form.get("referrer") or request.query.get("referrer", "")
         return local_path(given, self.auth_path(request)) or ""
+
+    @staticmethod
+    def then(request: Request) -> str:
+        """request -> ACCOUNT if the login is wanted for the account page, else empty
+
+        No way back leads under base_auth_url, so this one has a name of its own.
+        """
+        return ACCOUNT if ACCOUNT in (request.form.get("then"), request.query.get("then")) else ""
+
+    def words(self, request: Request) -> Words:
+        """request -> the language to answer in: of its URL, its cookie, or its browser's wishes
+
+        What asks for a language that is not there is passed over. A form is answered in the
+        language of its page, as the cookie remembers it.
+        """
+        said = (self._said(request), *self._cookies(request, LOCALE))
+        found = (self.languages.named(one) for one in said)
+        header = request.environ.get("HTTP_ACCEPT_LANGUAGE", "")
+        return next((one for one in found if one), None) or self.languages.accepted(header)
+
+    @staticmethod
+    def _said(request: Request) -> str:
+        """request -> the language that its URL names; a request that is refused has no query"""
+        query: dict[str, str] = getattr(request, "query", {})
+        return query.get(LOCALE, "")
+
+    def _language_links(
+        self, request: Request, status: int, words: Words
+    ) -> list[tuple[str, str, str, bool]]:
+        """request, status, language of its page -> (code, own name, URL of the same, is this one)
+
+        None for answers to a form, which a link would not repeat, and for errors.
+        """
+        if request.method not in ("GET", "HEAD") or status >= 400:
+            return []
+        environ = request.environ
+        path = quoted(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        carried = {"referrer": self.way_back(request), "then": self.then(request)}
+        kept = "".join(f"&{name}={quote(text, safe='/')}" for name, text in carried.items() if text)
+        return [
+            (code, name, f"{path}?{LOCALE}={code}{kept}", code == words.language)
+            for code, name in LANGUAGES.items()
+        ]
 
     @staticmethod
     def _cookies(request: Request, name: str) -> tuple[str, ...]:
@@ -165,25 +233,56 @@ class Site:
         ticket: Ticket | None = request.environ.get("factored.ticket")
         names.setdefault("title", self.text("title"))
         names.setdefault("error", None)
+        words = self.words(request)
+        if self.languages.named(self._said(request)) is words:
+            self.set_cookie(request, LOCALE, words.language, LOCALE_FOR_S)
+        names.setdefault("home", self.home(request))
         html = self.pages.render(
             template,
+            translate=words.translate,
+            language=words.language,
+            direction=words.direction,
+            languages=self._language_links(request, status, words),
             appname=self.settings.appname,
             auth_path=auth_path,
             static=f"{auth_path}/authstatic",
+            brand=self.brand.shown(auth_path),
             hide_banner=self.settings.hide_banner,
             signed_in_as=ticket.user if ticket else None,
             **names,
         )
-        return Response(html, status=status, content_type="text/html", charset="utf-8")
+        response = Response(html, status=status, content_type="text/html", charset="utf-8")
+        response.headers["Content-Language"] = words.language
+        return response
+
+    def message(
+        self,
+        request: Request,
+        *,
+        title: str,
+        text: str,
+        onward: tuple[str, str],
+        also_onward: tuple[str, str] | None = None,
+        status: int = 200,
+    ) -> Response:
+        """request, what there is to say, (URL path, label) of where to go on -> a page of that"""
+        return self.page(
+            request, "message", status,
+            title=title, text=text, onward=onward, also_onward=also_onward,
+        )  # fmt: skip
 
     def text(self, name: str, default: str = "") -> str:
         """formtext name -> the operator's words, else the scheme's (default), else ours"""
         return self.settings.formtext.get(name) or default or TEXTS[name]
 
-    def link(self, request: Request, path: str, way_back: str) -> str:
-        """path under base_auth_url, way back -> URL path that carries it along"""
+    def link(self, request: Request, path: str, way_back: str, then: str = "") -> str:
+        """path under base_auth_url, way back, what it is for -> URL path that carries them"""
+        carried = {"referrer": way_back, "then": then}
+        query = "&".join(
+            f"{name}={quote(text, safe='/')}" for name, text in carried.items() if text
+        )
         url = self.auth_path(request) + path
-        return f"{url}?referrer={quote(way_back, safe='/')}" if way_back else url
+        return f"{url}?{query}" if query else url
 
     def mailed_link(self, request: Request, path: str) -> str:
         """path under base_auth_url -> URL for a mail, on this site whatever the request says
@@ -211,11 +310,23 @@ class Site:
         self.set_cookie(request, DEVICE_COOKIE, cookie.value, cookie.max_age_s)
 
     def sign_in(self, request: Request, granted: Granted, way_back: str) -> Response:
-        """request, what a login gave -> on to the way back, with ticket and device cookie
+        """request, what a login gave -> on to the way back, with ticket and device cookie"""
+        self.let_in(request, granted)
+        return LocalRedirect(way_back or self.home(request))
+
+    def let_in(self, request: Request, granted: Granted) -> None:
+        """request, what a login gave -> None; ticket and device cookie go out with the answer
 
         The browser gets a new id: the one that the login began with may have been planted.
         """
-        environ, ticket = request.environ, granted.ticket
+        self.set_ticket(request, granted.ticket)
+        self.new_browser_id(request)
+        self.keep_device(request, granted.device_cookie)
+
+    def set_ticket(self, request: Request, ticket: Ticket) -> None:
+        """request, a ticket that is good from now on -> None; it goes out with the answer"""
+        environ = request.environ
+        environ["factored.ticket"] = ticket
         bound = self.settings.include_ip
         address = bound_address(environ.get("REMOTE_ADDR", "")) if bound else NO_ADDRESS
         lines = TicketCookie(self.settings).set_lines(
@@ -224,9 +335,6 @@ class Site:
             max_age_s=ticket.lifetime_s if ticket.remember else None,
         )
         request.add_response_callback(_adds(lines))
-        self.new_browser_id(request)
-        self.keep_device(request, granted.device_cookie)
-        return LocalRedirect(way_back or self.home(request))
 
     def sign_out(self, request: Request) -> None:
         """request -> None; every variant of the ticket cookie is removed with the answer"""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyramid.request import Request
 from pyramid.response import Response
 
-from factored.environ import client_source
 from factored.interfaces import Link, LinkKind
 from factored.web.security import Refused
 from factored.web.site import Site
+from factored.words import _
 
 
 class Unlock:
@@ -25,27 +25,26 @@ class Unlock:
             return site.page(
                 request,
                 "unlock",
-                title="Unlock this browser",
+                title=_("Unlock this browser"),
                 account=link.username,
                 action=f"{site.auth_path(request)}/unlock/{request.matchdict['token']}",
                 csrf_token=site.csrf_token(request),
             )
         if request.form["submit"] != "unlock":
-            raise Refused(400, "This page has no such button.")
-        browser = site.browser(request)
+            raise Refused(400, _("This page has no such button."))
         with site.turn:
-            cookie = site.links.unlock(
-                link, user_agent=browser.user_agent, source=client_source(browser.address)
-            )
+            cookie = site.links.unlock(link, site.browser(request))
         if cookie is None:
             raise _over()
         site.keep_device(request, cookie)
-        return site.page(
+        return site.message(
             request,
-            "message",
-            title="This browser is unlocked",
-            text=f"You can now sign in here as {link.username}, with a code as usual.",
-            onward=(site.auth_path(request), "Sign in"),
+            title=_("This browser is unlocked"),
+            text=_(
+                "You can now sign in here as ${username}, with a code as usual.",
+                mapping={"username": link.username},
+            ),
+            onward=(site.auth_path(request), _("Sign in")),
         )
 
     def _link(self, request: Request) -> Link:
@@ -58,5 +57,5 @@ class Unlock:
 
 def _over() -> Refused:
     return Refused(
-        404, "This link was used before, or it is too old. Ask the operator for a new one."
+        404, _("This link was used before, or it is too old. Ask the operator for a new one.")
     )

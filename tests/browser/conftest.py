@@ -1,45 +1,124 @@
-"""Debian's Chromium, headless: opens a page of ours, whose script sends back what it found."""
+"""One Chromium for the folder, a window and a site for each test, and nothing unseen happens."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import util
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support_programs import require_program
+from factored import plugins
+from factored.services import outbox
+from tests.browser.browsers import Guard, chromium, open_window
+from tests.browser.people import Hands, Person
+from tests.browser.sites import ServedSite, served_site
+from tests.support import factored, settings_for, write_ini
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Open = Callable[[str], None]
+Arrives = Callable[..., Person]
+MakeSite = Callable[..., ServedSite]
+
+MODULES = {"playwright": "playwright", "axe_playwright_python": "axe-playwright-python"}
+
+
+def require_modules() -> None:
+    """-> None; skips where Playwright is absent, or fails where peers are required"""
+    absent = [name for module, name in MODULES.items() if util.find_spec(module) is None]
+    if not absent:
+        return
+    reason = f"{' and '.join(absent)} not installed: pip install factored[browser]"
+    if os.environ.get("FACTORED_REQUIRE_PEERS") == "1":
+        pytest.fail(f"{reason}, and FACTORED_REQUIRE_PEERS=1 asks for it")
+    pytest.skip(reason)
+
+
+# Not for the session: while Playwright lives, its event loop does, and Django wants none.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    require_modules()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Open]:
-    """-> function: URL -> None; the page is open until the test ends"""
-    path = require_program("chromium")
-    browsers: list[subprocess.Popen[bytes]] = []
-    options = [
-        "--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-        "--disable-background-networking", f"--user-data-dir={tmp_path / 'chromium'}",
-        # Whatever a URL names, nothing but this machine is asked.
-        "--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ]  # fmt: skip
-    if os.getuid() == 0:
-        options.append("--no-sandbox")
+def open_page(browser: Browser) -> Iterator[Open]:
+    """-> function: URL -> None; the page is open until the test ends, and nobody watches it"""
+    window = open_window(browser)
+    yield lambda url: window.new_page().goto(url) and None
+    window.close()
 
-    def open_page(url: str) -> None:
-        with (tmp_path / "chromium.txt").open("wb") as log:
-            browsers.append(
-                subprocess.Popen(
-                    [path, *options, url], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True,
-                )
-            )  # fmt: skip
 
-    yield open_page
-    for browser in browsers:
-        # A group of its own, so that only what this test started ends.
-        os.killpg(browser.pid, signal.SIGKILL)
-        browser.wait(10)
+@pytest.fixture(scope="session")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """-> folder with the database and keys that ``factored init`` makes"""
+    folder = tmp_path_factory.mktemp("initialised")
+    ini = write_ini(folder, settings_for(folder))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert factored("init", str(ini)) == 0
+    return folder
+
+
+installed = cache(entry_points)
+"""What is installed does not change meanwhile, and looking takes longest of all."""
+
+
+@pytest.fixture
+def make_site(
+    browser: Browser, initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeSite]:
+    """-> function: changed settings (``__`` for a dot) -> a site of this test's own, running"""
+    monkeypatch.setattr(plugins, "entry_points", installed)
+    monkeypatch.setattr(outbox, "LATER_MS", [0])
+    with contextlib.ExitStack() as ending:
+
+        def make(**changed: str) -> ServedSite:
+            return ending.enter_context(served_site(tmp_path, initialised, **changed))
+
+        yield make
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> ServedSite:
+    return make_site()
+
+
+@pytest.fixture
+def arrives(browser: Browser, make_site: MakeSite) -> Iterator[Arrives]:
+    """-> function: site, window, hands, somebody who was here before -> Person at a new window
+
+    At the end no window may have reported anything.
+    """
+    guards = []
+
+    def arrive(
+        site: ServedSite,
+        window: str = "desktop",
+        hands: Hands | None = None,
+        same_as: Person | None = None,
+    ) -> Person:
+        name, secret = (same_as.name, same_as.secret) if same_as else site.add_user()
+        context = open_window(browser, window)
+        guards.append(Guard(context, site.origin))
+        return Person(
+            context.new_page(),
+            site,
+            name,
+            secret,
+            hands=hands or ("finger" if "phone" in window else "pointer"),
+            window=window,
+        )
+
+    yield arrive
+    for guard in guards:
+        guard.close()
+    assert [found for guard in guards for found in guard.found] == []

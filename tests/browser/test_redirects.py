@@ -126,7 +126,9 @@ class Judge:
 
 
 @pytest.fixture
-def judge(chromium: Open) -> Iterator[Callable[[list[tuple[str, str]], list[str]], dict[str, Any]]]:
+def judge(
+    open_page: Open,
+) -> Iterator[Callable[[list[tuple[str, str]], list[str]], dict[str, Any]]]:
     """-> function: (URL, page's path) to resolve, Locations to follow -> what Chromium found"""
     site = Judge()
     with make_server("127.0.0.1", 0, site, Threads, Quiet) as server:
@@ -135,7 +137,7 @@ def judge(chromium: Open) -> Iterator[Callable[[list[tuple[str, str]], list[str]
 
         def ask(resolve: list[tuple[str, str]], follow: list[str]) -> dict[str, Any]:
             site.resolve, site.follow = resolve, follow
-            chromium(f"http://127.0.0.1:{server.server_port}/judge")
+            open_page(f"http://127.0.0.1:{server.server_port}/judge")
             found = site.found.get(timeout=WAIT_S)
             assert len(found["seen"]) == len(resolve)
             assert len(found["landed"]) == len(follow)

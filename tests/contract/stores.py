@@ -11,6 +11,7 @@ import pytest
 from factored.codes import new_id
 from factored.interfaces import Attempt, Charge, Device, Limit, LinkKind, StoreError, Stores
 from tests.contract.challenge_store import challenge
+from tests.contract.ticket_store import ticket
 from tests.contract.user_store import add, authenticator
 from tests.support import NOW_S, at_once
 
@@ -44,10 +45,19 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "users.confirm": lambda stores: stores.users.confirm(
         "a", 1, ticket_series=new_id(), now_s=NOW_S, revoke_for_s=1
     ),
+    "users.confirm_another": lambda stores: stores.users.confirm_another(
+        "a", 1, label="", most=3, now_s=NOW_S
+    ),
+    "users.rename_authenticator": lambda stores: stores.users.rename_authenticator(1, "a", ""),
+    "users.drop_authenticator": lambda stores: stores.users.drop_authenticator(
+        1, "a", ticket_series=new_id(), revoke_for_s=1
+    ),
     "users.lower_steps": lambda stores: stores.users.lower_steps(1, 1),
     "devices.add": lambda stores: stores.devices.add(Device("d", 1, NOW_S, NOW_S, "")),
     "devices.find": lambda stores: stores.devices.find("d", 1),
-    "devices.touch": lambda stores: stores.devices.touch("d", now_s=NOW_S),
+    "devices.touch": lambda stores: stores.devices.touch("d", address="", now_s=NOW_S),
+    "devices.of": lambda stores: stores.devices.of(1),
+    "devices.forget": lambda stores: stores.devices.forget("d", 1),
     "devices.prune": lambda stores: stores.devices.prune(unused_since=NOW_S),
     "links.add": lambda stores: stores.links.add(
         LinkKind.UNLOCK, 1, "hash", now_s=NOW_S, ends_at=NOW_S + 1
@@ -60,6 +70,14 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "challenges.linked": lambda stores: stores.challenges.linked(["l"], "em", now_s=NOW_S),
     "challenges.answer": lambda stores: stores.challenges.answer("c", ["code"], now_s=NOW_S),
     "challenges.prune": lambda stores: stores.challenges.prune(now_s=NOW_S),
+    "tickets.add": lambda stores: stores.tickets.add(ticket(1)),
+    "tickets.of": lambda stores: stores.tickets.of(1, now_s=NOW_S),
+    "tickets.see": lambda stores: stores.tickets.see({"t": NOW_S}),
+    "tickets.drop": lambda stores: stores.tickets.drop(["t"]),
+    "tickets.prune": lambda stores: stores.tickets.prune(now_s=NOW_S),
+    "recovery_codes.replace": lambda stores: stores.recovery_codes.replace(1, ["h"], now_s=NOW_S),
+    "recovery_codes.burn": lambda stores: stores.recovery_codes.burn(1, ["h"], now_s=NOW_S),
+    "recovery_codes.left": lambda stores: stores.recovery_codes.left(1),
     "attempts.count": lambda stores: stores.attempts.count(CHARGES, now_s=NOW_S),
     "attempts.forgive": lambda stores: stores.attempts.forgive(Attempt("a")),
     "attempts.stamps": lambda stores: stores.attempts.stamps(["a"], now_s=NOW_S),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pyotp
 import pytest
@@ -10,16 +11,11 @@ import pytest
 from factored import keys
 from factored.interfaces import Asker, SchemeContext, User
 from factored.schemes.email_code import EmailScheme
-from factored.schemes.totp import TotpScheme
+from factored.schemes.totp import TotpScheme, first_code
 from factored.services.enrolment import Enrolment
-from factored.store.memory import (
-    MemoryAttemptStore,
-    MemoryChallengeStore,
-    MemoryDeviceStore,
-    MemoryRevocationStore,
-    MemoryUserStore,
-)
+from factored.store.memory import MemoryChallengeStore, MemoryRecoveryCodeStore
 from tests.contract.scheme import BROWSER, Case, SchemeContract
+from tests.contract.test_stores import memory_stores
 from tests.support import FixedClock, KeptMails, code_in
 
 SETTINGS = SimpleNamespace(
@@ -28,8 +24,8 @@ SETTINGS = SimpleNamespace(
 
 
 @pytest.fixture
-def users(clock: FixedClock) -> MemoryUserStore:
-    return MemoryUserStore(MemoryRevocationStore(clock), MemoryAttemptStore(), MemoryDeviceStore())
+def users() -> Any:
+    return memory_stores().users
 
 
 @pytest.fixture
@@ -43,15 +39,14 @@ def ring() -> keys.KeyRing:
 
 
 @pytest.fixture
-def context(
-    clock: FixedClock, users: MemoryUserStore, outbox: KeptMails, ring: keys.KeyRing
-) -> SchemeContext:
+def context(clock: FixedClock, users: Any, outbox: KeptMails, ring: keys.KeyRing) -> SchemeContext:
     return SchemeContext(
         users=users,
         cipher=ring,
         clock=clock,
         hasher=ring,
         challenges=MemoryChallengeStore(),
+        recovery_codes=MemoryRecoveryCodeStore(),
         outbox=outbox,
         finder=None,
         settings=SETTINGS,
@@ -64,10 +59,10 @@ class TestTotp(SchemeContract):
         self,
         context: SchemeContext,
         clock: FixedClock,
-        users: MemoryUserStore,
+        users: Any,
         ring: keys.KeyRing,
     ) -> Case:
-        enrolment = Enrolment(ring, clock, issuer="Test")
+        enrolment = Enrolment(ring, clock, first_code, issuer="Test")
 
         def add(name: str, enrolled: bool = True) -> User:
             make = enrolment.make if enrolled else None
@@ -86,7 +81,7 @@ class TestTotp(SchemeContract):
 
 class TestEmail(SchemeContract):
     @pytest.fixture
-    def case(self, context: SchemeContext, users: MemoryUserStore, outbox: KeptMails) -> Case:
+    def case(self, context: SchemeContext, users: Any, outbox: KeptMails) -> Case:
         scheme = EmailScheme(context)
 
         def add(name: str) -> User:

@@ -21,8 +21,10 @@ from tests.contract.attempt_store import AttemptStoreContract
 from tests.contract.challenge_store import ChallengeStoreContract, challenge
 from tests.contract.device_store import DeviceStoreContract
 from tests.contract.link_store import LinkStoreContract
+from tests.contract.recovery_code_store import RecoveryCodeStoreContract
 from tests.contract.revocation_store import RevocationStoreContract
 from tests.contract.stores import Case, StoresContract
+from tests.contract.ticket_store import TicketStoreContract
 from tests.contract.user_store import UserStoreContract, add
 from tests.support import NOW_S, FixedClock
 
@@ -114,6 +116,14 @@ class TestLinkStores(LinkStoreContract):
 
 
 class TestChallengeStores(ChallengeStoreContract):
+    pass
+
+
+class TestTicketStores(TicketStoreContract):
+    pass
+
+
+class TestRecoveryCodeStores(RecoveryCodeStoreContract):
     pass
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,7 +235,6 @@ class UserStoreContract:
         for nobody in (1, 99):
             assert not stores.users.end_tickets(nobody, ticket_series="x", revoke_for_s=60)
             assert not stores.users.set_disabled(nobody, 1, ticket_series="x", revoke_for_s=60)
-            stores.users.note_login(nobody, now_s=NOW_S)
         assert stores.revocations.read(None)[1] == []
 
     def test_of_many_that_end_tickets_at_once_every_series_but_the_last_is_revoked(
@@ -253,13 +253,6 @@ class UserStoreContract:
         last = stores.users.get(al.id).ticket_series
         revoked = stores.revocations.read(None)[1]
         assert sorted([*revoked, last]) == sorted([*given, al.ticket_series])
-
-    def test_the_last_login_is_kept(self, stores: Any) -> None:
-        al, bo = add(stores, "al"), add(stores, "bo")
-        assert al.last_login_at is None
-        stores.users.note_login(al.id, now_s=NOW_S + 5)
-        assert stores.users.find("al") == replace(al, last_login_at=NOW_S + 5)
-        assert stores.users.find("bo") == bo
 
     def test_a_secret_is_replaced_only_where_it_is_still_the_old_one(self, stores: Any) -> None:
         al, bo = add(stores, "al"), add(stores, "bo")
@@ -322,3 +315,127 @@ class UserStoreContract:
         assert stores.revocations.read(None)[1] == []
         assert sum(at_once(8, lambda _: confirm(pending.id))) == 1
         assert not confirm(pending.id)
+
+    # -- several authenticators -------------------------------------------------------------------
+
+    def test_another_authenticator_is_confirmed_beside_the_first_and_tickets_go_on(
+        self, stores: Any
+    ) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        pending = authenticator(al.id, state=AuthenticatorState.PENDING, confirmed_at=None)
+        stores.users.add_pending(pending)
+        assert stores.users.confirm_another(
+            pending.id, 7, label="Tablet ☎", most=2, now_s=NOW_S + 9
+        )
+        new = replace(
+            pending, state=AuthenticatorState.ACTIVE, label="Tablet ☎", confirmed_at=NOW_S + 9,
+            last_used_at=NOW_S + 9, last_step=7,
+        )  # fmt: skip
+        after = stores.users.get(al.id)
+        assert {one.id: one for one in after.authenticators} == {
+            new.id: new,
+            al.authenticators[0].id: al.authenticators[0],
+        }
+        assert after.ticket_series == al.ticket_series
+        assert stores.revocations.read(None)[1] == []
+        assert stores.users.get(bo.id) == bo
+
+    def test_there_are_never_more_authenticators_of_a_scheme_than_allowed(
+        self, stores: Any
+    ) -> None:
+        al = add(stores, "al")
+        stores.users.add_pending(authenticator(al.id, scheme="xy"))
+        pending = authenticator(al.id, state=AuthenticatorState.PENDING)
+        stores.users.add_pending(pending)
+
+        def confirm(most: int) -> bool:
+            done: bool = stores.users.confirm_another(
+                pending.id, 7, label="", most=most, now_s=NOW_S
+            )
+            return done
+
+        assert not confirm(1)
+        assert at_once(8, lambda _: confirm(2)).count(True) == 1
+        assert not stores.users.confirm_another("nobodys", 7, label="", most=9, now_s=NOW_S)
+
+    def test_an_authenticator_is_renamed_by_its_user_alone(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        pending = authenticator(al.id, state=AuthenticatorState.PENDING)
+        stores.users.add_pending(pending)
+        held = al.authenticators[0]
+        assert not stores.users.rename_authenticator(bo.id, held.id, "mine")
+        assert not stores.users.rename_authenticator(al.id, pending.id, "too early")
+        assert not stores.users.rename_authenticator(al.id, new_id(), "nobody's")
+        assert stores.users.rename_authenticator(al.id, held.id, "Phone ☎")
+        labels = {one.id: one.label for one in stores.users.get(al.id).authenticators}
+        assert labels == {held.id: "Phone ☎", pending.id: pending.label}
+        assert stores.users.get(bo.id) == bo
+
+    def test_deleting_an_authenticator_ends_the_tickets_of_its_user(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        second = authenticator(al.id)
+        stores.users.add_pending(second)
+
+        def drop(user_id: int, authenticator_id: str) -> bool:
+            done: bool = stores.users.drop_authenticator(
+                user_id, authenticator_id, ticket_series="n" * 22, revoke_for_s=60
+            )
+            return done
+
+        assert not drop(bo.id, second.id)
+        assert not drop(al.id, new_id())
+        assert stores.revocations.read(None)[1] == []
+        assert drop(al.id, al.authenticators[0].id)
+        after = stores.users.get(al.id)
+        assert after == replace(al, authenticators=(second,), ticket_series="n" * 22)
+        assert stores.revocations.read(None)[1] == [al.ticket_series]
+        assert stores.users.get(bo.id) == bo
+
+    def test_the_last_authenticator_stays_however_many_are_deleted_at_once(
+        self, stores: Any
+    ) -> None:
+        al = add(stores, "al")
+        held = [al.authenticators[0], authenticator(al.id), authenticator(al.id)]
+        for one in held[1:]:
+            stores.users.add_pending(one)
+        stores.users.add_pending(authenticator(al.id, state=AuthenticatorState.PENDING))
+
+        def drop(number: int) -> bool:
+            done: bool = stores.users.drop_authenticator(
+                al.id, held[number % 3].id, ticket_series=new_id(), revoke_for_s=60
+            )
+            return done
+
+        assert at_once(9, drop).count(True) == 2
+        left = stores.users.get(al.id).authenticators
+        assert sorted(one.state.value for one in left) == ["active", "pending"]
+
+    def test_one_is_pending_however_many_are_begun_at_once(self, stores: Any) -> None:
+        al = add(stores, "al")
+        for _ in range(5):
+            at_once(
+                4,
+                lambda _: stores.users.add_pending(
+                    authenticator(al.id, state=AuthenticatorState.PENDING)
+                ),
+            )
+            assert len(stores.users.get(al.id).authenticators) == 2
+
+    def test_a_link_and_the_account_page_do_not_block_each_other(self, stores: Any) -> None:
+        for number in range(10):
+            user = add(stores, f"al{number}")
+            second, new = (
+                authenticator(user.id),
+                authenticator(user.id, state=AuthenticatorState.PENDING),
+            )
+            stores.users.add_pending(second)
+            stores.users.add_pending(new)
+            renewed: Any = {"ticket_series": new_id(), "revoke_for_s": 60}
+            calls: list[Callable[[], Any]] = [
+                partial(stores.users.confirm, new.id, 1, now_s=NOW_S, **renewed),
+                partial(stores.users.drop_authenticator, user.id, second.id, **renewed),
+                partial(stores.recovery_codes.replace, user.id, list("abcdefghij"), now_s=NOW_S),
+            ]
+            at_once(3, lambda which, calls=calls: calls[which]())  # type: ignore[misc]
+            left = stores.recovery_codes.left(user.id)
+            assert left is None or left.left == 10

@@ -288,7 +288,8 @@ def test_what_strangers_used_up_is_shown(site: Site) -> None:
         for _ in range(4):
             site.attempt(site.wrong_code(), site.browser(f"198.51.100.{number}"))
     shown = json.loads(site.command("user", "show", AL, "--json"))
-    totp, email, mail = shown["budgets"]
+    totp, email, recovery, mail = shown["budgets"]
+    assert recovery["budget"] == "recovery"
     day, month = 86400, 30 * 86400
     assert totp["limits"] == [
         {"count": 10, "window_s": day, "used": 10},

@@ -248,7 +248,7 @@ def test_the_form_says_how_long_it_remembers(
 ) -> None:
     site = make_site(auth_timeout="60", auth_remember_timeout=seconds)
     form = {"csrf_token": site.csrf(), "username": NAME, "submit": "username"}
-    assert f"for {words}</label>" in site.web.post("/auth/ga", form).text
+    assert f"browser for {words}</span>" in site.web.post("/auth/ga", form).text
 
 
 @pytest.mark.parametrize("secure", ["true", "false"])
@@ -344,7 +344,7 @@ def test_a_broken_scheme_lets_nobody_in(
 ) -> None:
     from factored.interfaces import Verdict
 
-    monkeypatch.setattr(MagicWord, "verify", lambda self, *answer: Verdict.ACCEPTED)
+    monkeypatch.setattr(MagicWord, "verify", lambda self, *answer, **more: Verdict.ACCEPTED)
     site = make_site(supported_auth_schemes="Magic Word")
     web: Browser = site.web
     token = token_of(web.get("/auth/mw"))

@@ -20,9 +20,16 @@ from factored.ini_keys import FORMTEXTS
 from factored.mail import Postman
 from tests.support import NAME, Browser, Site, token_of
 
-FORMS = {"name form", "bad name", "code form", "wrong code", "code used twice", "mailed code gone",
-         "mail form", "mail code form"}  # fmt: skip
-SECOND = {"code form", "wrong code", "code used twice", "mail code form", "mailed code gone"}
+FORMS = {"name form", "bad name", "code form", "wrong code", "code used twice", "code too early",
+         "mailed code gone", "mail form", "mail code form"}  # fmt: skip
+SECOND = {
+    "code form",
+    "wrong code",
+    "code used twice",
+    "code too early",
+    "mail code form",
+    "mailed code gone",
+}
 WORDS_ON = {
     "title": FORMS | {"chooser"},
     "legend": {"chooser", "name form", "bad name", "mail form"},
@@ -32,9 +39,10 @@ WORDS_ON = {
     "code.label": SECOND,
     "code.desc": SECOND,
     "button.authenticate": SECOND,
-    "button.codereminder": {"code form", "wrong code", "code used twice"},
+    "button.codereminder": {"code form", "wrong code", "code used twice", "code too early"},
     "error.wrong": {"wrong code"},
     "error.replayed": {"code used twice"},
+    "error.skewed": {"code too early"},
     "error.expired": {"mailed code gone"},
     "error.invalid_username": {"bad name"},
     "error.code_reminder": {"reminded"},
@@ -86,6 +94,7 @@ def pages_of(site: Site) -> dict[str, str]:
     }
     assert post(web, "/auth/ga", "authenticate", code=right).status_int == 303
     pages["code used twice"] = post(web, "/auth/ga", "authenticate", code=right)
+    pages["code too early"] = post(web, "/auth/ga", "authenticate", code=site.code(4))
     return {name: page.text for name, page in pages.items()}
 
 

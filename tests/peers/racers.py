@@ -24,8 +24,8 @@ from factored.interfaces import (
     User,
 )
 from factored.keys import LINK, KeyRing
-from factored.schemes.totp import first_step
-from factored.services.devices import Devices
+from factored.schemes.totp import first_code
+from factored.services.devices import Browser, Devices
 from factored.services.enrol_links import EnrolLinks
 from factored.services.enrolment import Enrolment
 from factored.services.links import Links
@@ -53,7 +53,7 @@ class Race:
         self.clock = FixedClock()
         self.ring = KeyRing(lambda: (b"k" * 32,))
         self.devices = Devices(stores.devices, self.ring, self.clock)
-        self.enrolment = Enrolment(self.ring, self.clock, issuer="site")
+        self.enrolment = Enrolment(self.ring, self.clock, first_code, issuer="site")
 
     def user(self) -> User:
         found = self.stores.users.find(NAME)
@@ -122,7 +122,7 @@ class UnlockLink(Race):
 
     def attempt(self, word: str, number: int) -> bool:
         link = self.links.look(word)
-        return link is not None and bool(self.links.unlock(link, user_agent="", source=""))
+        return link is not None and bool(self.links.unlock(link, Browser("")))
 
 
 class EnrolmentLink(UnlockLink):
@@ -131,22 +131,22 @@ class EnrolmentLink(UnlockLink):
     def __init__(self, stores: SqlStores) -> None:
         super().__init__(stores)
         self.enrol_links = EnrolLinks(
-            stores.users, stores.links, self.enrolment, self.devices, self.ring, self.clock,
-            first_step, revoke_for_s=60,
+            stores.users, stores.links, self.enrolment, self.ring, self.clock, revoke_for_s=60
         )  # fmt: skip
 
     def prepare(self, number: int) -> str:
         token = self.enrol_links.make(self.user(), 60)
         link = self.links.look(token)
         assert link is not None
-        return f"{token}/{pyotp.TOTP(self.enrol_links.begin(link).secret).at(NOW_S)}"
+        shown = self.enrol_links.begin(link)
+        return f"{token}/{shown.id}/{pyotp.TOTP(shown.secret).at(NOW_S)}"
 
     def attempt(self, word: str, number: int) -> bool:
-        token, _, code = word.partition("/")
+        token, shown_id, code = word.split("/")
         link = self.links.look(token)
         if link is None:
             return False
-        return self.enrol_links.confirm(link, code, user_agent="", source="") is not None
+        return self.enrol_links.confirm(link, shown_id, code, Browser(""))[1] is not None
 
 
 class EnrolmentLinkOpenedByAll(EnrolmentLink):
@@ -161,8 +161,9 @@ class EnrolmentLinkOpenedByAll(EnrolmentLink):
         link = self.links.look(word)
         if link is None:
             return False
-        code = pyotp.TOTP(self.enrol_links.begin(link).secret).at(NOW_S)
-        return self.enrol_links.confirm(link, code, user_agent="", source="") is not None
+        shown = self.enrol_links.begin(link)
+        code = pyotp.TOTP(shown.secret).at(NOW_S)
+        return self.enrol_links.confirm(link, shown.id, code, Browser(""))[1] is not None
 
 
 ONCE: dict[str, type[Race]] = {

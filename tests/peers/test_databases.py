@@ -22,6 +22,7 @@ from tests.contract.attempt_store import AttemptStoreContract
 from tests.contract.challenge_store import ChallengeStoreContract
 from tests.contract.device_store import DeviceStoreContract
 from tests.contract.link_store import LinkStoreContract
+from tests.contract.recovery_code_store import RecoveryCodeStoreContract
 from tests.contract.revocation_store import RevocationStoreContract
 from tests.contract.stores import Case, StoresContract
 
@@ -34,6 +35,7 @@ from tests.contract.test_stores import (  # noqa: F401
     test_a_user_is_removed_and_revoked_or_neither,
     test_two_processes_that_count_at_once_let_none_too_many_through,
 )
+from tests.contract.ticket_store import TicketStoreContract
 from tests.contract.user_store import UserStoreContract, add
 from tests.support import (
     NAME,
@@ -114,6 +116,14 @@ class TestLinkStore(LinkStoreContract):
 
 
 class TestChallengeStore(ChallengeStoreContract):
+    pass
+
+
+class TestTicketStore(TicketStoreContract):
+    pass
+
+
+class TestRecoveryCodeStore(RecoveryCodeStoreContract):
     pass
 
 

@@ -50,6 +50,7 @@ class Desk:
             clock=self.clock,
             hasher=ring,
             challenges=self.challenges,
+            recovery_codes=None,  # type: ignore[arg-type]
             outbox=self.outbox,
             finder=self,
             settings=SimpleNamespace(

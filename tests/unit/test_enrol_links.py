@@ -9,8 +9,8 @@ import pytest
 
 from factored.interfaces import Link, StoreError, Stores
 from factored.keys import KeyRing
-from factored.schemes.totp import first_step
-from factored.services.devices import Devices
+from factored.schemes.totp import first_code
+from factored.services.devices import Browser, Devices
 from factored.services.enrol_links import EnrolLinks
 from factored.services.enrolment import Enrolment
 from factored.services.links import Links
@@ -25,11 +25,10 @@ class Desk:
         self.stores = memory_stores()
         ring = KeyRing(lambda: (b"k" * 32,))
         devices = Devices(self.stores.devices, ring, clock)
-        enrolment = Enrolment(ring, clock, issuer="site")
+        enrolment = Enrolment(ring, clock, first_code, issuer="site")
         self.links = Links(self.stores.links, devices, ring, clock)
         self.enrol_links = EnrolLinks(
-            self.stores.users, self.stores.links, enrolment, devices, ring, clock, first_step,
-            revoke_for_s=60,
+            self.stores.users, self.stores.links, enrolment, ring, clock, revoke_for_s=60
         )  # fmt: skip
         self.user = self.stores.users.add(
             "al", "al", ticket_series="series", now_s=NOW_S, authenticator=enrolment.make
@@ -42,8 +41,9 @@ class Desk:
         return link
 
     def enrols(self, link: Link) -> bool:
-        code = pyotp.TOTP(self.enrol_links.begin(link).secret).at(NOW_S)
-        return self.enrol_links.confirm(link, code, user_agent="", source="") is not None
+        shown = self.enrol_links.begin(link)
+        code = pyotp.TOTP(shown.secret).at(NOW_S)
+        return self.enrol_links.confirm(link, shown.id, code, Browser(""))[1] is not None
 
     def active(self) -> list[str]:
         user = self.stores.users.get(self.user.id)

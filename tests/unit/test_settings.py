@@ -62,7 +62,11 @@ CONVERTED: list[tuple[str, str, str, Any]] = [
     ("autouserfinder.email_field", "mail", "finder_email_field", "mail"),
     ("autouserfinder.valid_domains", "A.test\n.b.test", "finder_valid_domains",
      ("a.test", "b.test")),
+    ("recovery_codes", "no", "recovery_codes", False),
     ("hide_banner", "yes", "hide_banner", True),
+    ("color", "#15B", "color", "#1155bb"),
+    ("color_dark", "#86b4ff", "color_dark", "#86b4ff"),
+    ("footer_text", "Ask  us.", "footer_text", "Ask us."),
     ("store", "Shelf", "store", "Shelf"),
 ]  # fmt: skip
 
@@ -132,9 +136,18 @@ def test_an_empty_value_is_as_if_the_line_was_not_there(
 
 
 def test_the_tables_of_this_test_and_of_the_code_name_the_same_keys() -> None:
-    files = {"key_file", "auth_tkt.secret_file"}
+    files = {"key_file", "auth_tkt.secret_file", "logo", "templates_dir"}
     assert {row[0] for row in CONVERTED} | files == set(KEYS)
     assert dict(row[:2] for row in OLD_NAMES) == OLD_NAMES_OF_THE_CODE
+
+
+@pytest.mark.parametrize("key", ["logo", "templates_dir"])
+def test_files_of_a_sites_looks_start_from_the_folder_of_the_ini(
+    key: str, site: dict[str, str], tmp_path: Path
+) -> None:
+    assert getattr(parse({**site, key: "its/own"}, here=tmp_path), key) == tmp_path / "its/own"
+    assert getattr(parse({**site, key: "/its/own"}, here=tmp_path), key) == Path("/its/own")
+    assert getattr(parse(site, here=tmp_path), key) is None
 
 
 @pytest.mark.parametrize(("old", "name", "text", "other"), OLD_NAMES)

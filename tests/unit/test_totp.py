@@ -23,15 +23,9 @@ from factored.interfaces import (
     Verdict,
 )
 from factored.keys import SECRET, KeyRing
-from factored.schemes.totp import LenientTotp, TotpScheme, verify
+from factored.schemes.totp import LenientTotp, TotpScheme, first_code, verify
 from factored.services.enrolment import Enrolment, open_secret, place
-from factored.store.memory import (
-    MemoryAttemptStore,
-    MemoryChallengeStore,
-    MemoryDeviceStore,
-    MemoryRevocationStore,
-    MemoryUserStore,
-)
+from tests.contract.test_stores import memory_stores
 from tests.support import NOW_S, FixedClock, KeptMails
 from tests.support_programs import require_program
 
@@ -72,7 +66,23 @@ def test_a_code_is_taken_one_step_before_and_after_now(
 ) -> None:
     now_s = STEP * 30 + within_s
     found = verify(secret, code_at(STEP + offset, secret), now_s=now_s, last_step=-1)
-    assert found == ((Verdict.ACCEPTED, STEP + offset) if accepted else (Verdict.WRONG, None))
+    assert found == (Verdict.ACCEPTED if accepted else Verdict.SKEWED, STEP + offset)
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(-11, Verdict.WRONG), (-10, Verdict.SKEWED), (10, Verdict.SKEWED), (11, Verdict.WRONG)],
+)
+def test_a_code_that_fits_within_ten_steps_is_told_and_not_accepted(
+    offset: int, expected: Verdict
+) -> None:
+    found = verify(RFC_SECRET, code_at(STEP + offset), now_s=NOW_S, last_step=-1)
+    assert found == (expected, STEP + offset if expected is Verdict.SKEWED else None)
+
+
+def test_an_old_code_that_was_used_is_a_used_one_and_no_wrong_clock() -> None:
+    found = verify(RFC_SECRET, code_at(STEP - 5), now_s=NOW_S, last_step=STEP - 5)
+    assert found == (Verdict.REPLAYED, None)
 
 
 @pytest.mark.parametrize("window", [0, 1, 2])
@@ -138,7 +148,7 @@ class Desk:
     """The scheme before a store in memory, and one user with an authenticator."""
 
     scheme: TotpScheme
-    users: MemoryUserStore
+    users: Any
     ring: KeyRing
     clock: FixedClock
 
@@ -159,16 +169,18 @@ class Desk:
 
 @pytest.fixture
 def desk(clock: FixedClock) -> Desk:
-    users = MemoryUserStore(MemoryRevocationStore(clock), MemoryAttemptStore(), MemoryDeviceStore())
+    stores = memory_stores()
+    users = stores.users
     ring = KeyRing(lambda: (b"k" * 32,))
-    make = Enrolment(ring, clock, issuer="factored").make
+    make = Enrolment(ring, clock, first_code, issuer="factored").make
     users.add("al", "al", ticket_series="s", now_s=NOW_S, authenticator=make)
     context = SchemeContext(
         users=users,
         cipher=ring,
         clock=clock,
         hasher=ring,
-        challenges=MemoryChallengeStore(),
+        challenges=stores.challenges,
+        recovery_codes=stores.recovery_codes,
         outbox=KeptMails(),
         finder=None,
         settings=None,
@@ -212,7 +224,7 @@ def test_of_two_that_looked_at_the_same_moment_one_is_accepted(desk: Desk) -> No
 
 
 def test_each_authenticator_of_a_user_works_and_is_used_up_apart(desk: Desk) -> None:
-    second = Enrolment(desk.ring, desk.clock, issuer="factored").make(desk.user.id)
+    second = Enrolment(desk.ring, desk.clock, first_code, issuer="factored").make(desk.user.id)
     first = desk.user.authenticators[0]
     desk.users._users[1] = replace(desk.user, authenticators=(first, second))
     assert desk.scheme.verify(desk.user, desk.code(held=second)) is Verdict.ACCEPTED
@@ -220,10 +232,41 @@ def test_each_authenticator_of_a_user_works_and_is_used_up_apart(desk: Desk) -> 
     assert desk.scheme.verify(desk.user, desk.code(held=first)) is Verdict.ACCEPTED
 
 
+def test_a_code_to_come_is_used_up_once_it_was_told(desk: Desk) -> None:
+    """Else a lucky guess would be told when to come back (PROMISES, "Numbers")."""
+    ahead = desk.code(4)
+    assert desk.scheme.verify(desk.user, ahead) is Verdict.SKEWED
+    desk.clock.advance(4 * 30)
+    assert desk.scheme.verify(desk.user, ahead) is not Verdict.ACCEPTED
+    again = desk.users.get(desk.user.id)
+    assert desk.scheme.verify(again, ahead) is Verdict.REPLAYED
+    assert desk.scheme.verify(again, desk.code(1)) is Verdict.ACCEPTED
+
+
+def with_another(desk: Desk) -> tuple[User, Authenticator]:
+    """-> the user, who holds two by now, and the second"""
+    second = Enrolment(desk.ring, desk.clock, first_code, issuer="factored").make(desk.user.id)
+    both = replace(desk.user, authenticators=(*desk.user.authenticators, second))
+    desk.users._users[desk.user.id] = both
+    return both, second
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+@pytest.mark.parametrize("known_device", [False, True])
+def test_of_several_authenticators_a_stranger_may_use_the_present_step_alone(
+    desk: Desk, known_device: bool, offset: int
+) -> None:
+    both, second = with_another(desk)
+    code = desk.code(offset, held=second)
+    verdict = desk.scheme.verify(both, code, known_device=known_device)
+    expected = Verdict.ACCEPTED if known_device or offset == 0 else Verdict.SKEWED
+    assert verdict is expected
+
+
 def test_a_replayed_code_is_told_so_though_another_authenticator_calls_it_wrong(
     desk: Desk,
 ) -> None:
-    second = Enrolment(desk.ring, desk.clock, issuer="factored").make(desk.user.id)
+    second = Enrolment(desk.ring, desk.clock, first_code, issuer="factored").make(desk.user.id)
     code = desk.code()
     assert desk.scheme.verify(desk.user, code) is Verdict.ACCEPTED
     both = replace(desk.user, authenticators=(*desk.user.authenticators, second))
@@ -280,7 +323,7 @@ def test_a_name_without_a_user_costs_the_same_work_and_is_unknown(
     assert [verdict for verdict, _ in seen] == [
         Verdict.WRONG, Verdict.UNKNOWN_USER, Verdict.WRONG,
     ]  # fmt: skip
-    assert seen[0][1] == seen[1][1] == seen[2][1] == ["decrypt"] + ["generate_otp"] * 3
+    assert seen[0][1] == seen[1][1] == seen[2][1] == ["decrypt"] + ["generate_otp"] * 21
 
 
 def test_a_secret_of_another_row_is_no_way_in_and_only_the_log_knows(

@@ -84,6 +84,15 @@ def as_footer(text: str) -> str:
     return line
 
 
+def as_help_url(text: str) -> str:
+    """A path of the site, or an address of the web: what a link may lead to without surprise."""
+    path = re.fullmatch(r"/(?![/\\])[!-~]*", text)
+    web = re.fullmatch(r"https?://[A-Za-z0-9.:-]+(/[!-~]*)?", text)
+    if not (path or web) or "\\" in text or len(text) > 2000:
+        raise ValueError("must be a path that starts with one /, or an http or https URL")
+    return text
+
+
 def as_base_url(text: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text, re.ASCII) or _dot_segments(text):
         raise ValueError("must be a path like /auth: letters, digits and . _ ~ -, no / at its end")

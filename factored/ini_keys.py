@@ -19,6 +19,7 @@ from factored.converters import (
     as_domain,
     as_exempt_paths,
     as_footer,
+    as_help_url,
     as_lines,
     as_public_url,
     as_scheme_names,
@@ -91,6 +92,7 @@ KEYS: dict[str, Key] = {
     "color": Key("color", as_color),
     "color_dark": Key("color_dark", as_color),
     "footer_text": Key("footer_text", as_footer),
+    "help_url": Key("help_url", as_help_url),
     "templates_dir": Key("templates_dir", Path),
     "store": Key("store", as_text),
 }

@@ -87,6 +87,7 @@ class Settings:
     color: str | None = None
     color_dark: str | None = None
     footer_text: str | None = None
+    help_url: str | None = None
     # A folder, whose templates take the place of ours.
     templates_dir: Path | None = None
     # Passed on whole: they may hold passwords.

@@ -23,7 +23,10 @@ class RecoveryScheme:
     budget = "recovery"
     title = _("Use a recovery code")
     code_label = _("Recovery code")
-    code_desc = _("One of the ten codes that you kept when you set up your account.")
+    code_desc = _(
+        "One of the ten codes that you made on your account page. If you have none, ask the "
+        "operator of this site."
+    )
     sends = False
 
     def __init__(self, context: SchemeContext) -> None:

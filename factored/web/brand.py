@@ -48,11 +48,13 @@ class Shown:
 
     :param logo: URL path
     :param stylesheet: URL path
+    :param help: URL of the site's own help
     """
 
     logo: str = ""
     stylesheet: str = ""
     footer: str = ""
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Brand:
     logo_type: str = ""
     css: str = ""
     footer: str = ""
+    help: str = ""
 
     def shown(self, auth_path: str) -> Shown:
         """path of the auth app -> what templates get"""
@@ -75,6 +78,7 @@ class Brand:
             logo=f"{auth_path}/brand/logo?{_digest(self.logo)}" if self.logo else "",
             stylesheet=f"{auth_path}/brand/style.css?{_digest(css)}" if css else "",
             footer=self.footer,
+            help=self.help,
         )
 
 
@@ -89,6 +93,7 @@ def make_brand(settings: Settings) -> Brand:
         logo_type,
         css=_css(settings.color, settings.color_dark),
         footer=settings.footer_text or "",
+        help=settings.help_url or "",
     )
 
 

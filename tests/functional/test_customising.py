@@ -104,6 +104,7 @@ def test_the_looks_of_the_page_are_on_the_pages(start: Callable[..., Browser]) -
     assert logo and web.get(logo[1]).body == LOGO
     assert stylesheet and f"--accent: {keys['color']};" in web.get(stylesheet[1]).text
     assert keys["footer_text"] in page
+    assert f'<a href="{keys["help_url"]}">Help</a>' in page
 
 
 def test_the_steps_of_the_page_restyle_it(start: Callable[..., Browser]) -> None:
@@ -236,13 +237,13 @@ def test_the_buttons_need_the_names_of_the_page_and_no_others() -> None:
             Pages().render("auth-controls", **{one: "x" for one in names if one != name})
 
 
-def test_brand_is_a_logo_a_stylesheet_and_a_footer(make_site: MakeSite) -> None:
-    assert "``brand.logo`` and ``brand.stylesheet``, URL paths, and ``brand.footer``" in TEXT
+def test_brand_is_a_logo_a_stylesheet_a_footer_and_help(make_site: MakeSite) -> None:
+    assert "``brand.stylesheet``, URL paths, ``brand.help``, URL, and ``brand.footer``" in TEXT
     site = make_site()
     gate: Any = site.web.app
     assert gate is not None
     shown = renderer_names(site)["brand"]
-    assert set(vars(shown)) == {"logo", "stylesheet", "footer"}
+    assert set(vars(shown)) == {"logo", "stylesheet", "footer", "help"}
 
 
 def renderer_names(site: Site) -> dict[str, Any]:

@@ -46,7 +46,7 @@ EVERY = {
     "hide_banner": False,
     "signed_in_as": None,
     "home": "/",
-    "brand": SimpleNamespace(logo="", stylesheet="", footer=""),
+    "brand": SimpleNamespace(logo="", stylesheet="", footer="", help=""),
     "languages": LANGUAGES,
 }
 AUTH = {
@@ -192,6 +192,7 @@ BRANDED = {
         logo="/auth/authstatic/icon.svg",
         stylesheet="/auth/brand.css",
         footer="Questions? Call the help desk at extension 4711.",
+        help="/help",
     ),
     "hide_banner": True,
 }

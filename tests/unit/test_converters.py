@@ -164,3 +164,20 @@ def test_a_refusal_never_shows_the_secret(bad: str) -> None:
     with pytest.raises(ValueError, match="it ") as refusal:
         conv.as_secrets(bad)
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["/help", "/", "/help?a=1#b", "https://www.example.com", "http://example.com:8080/x"]
+)
+def test_help_may_be_on_this_site_or_another(text: str) -> None:
+    assert conv.as_help_url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["help", "//evil.example", "/\\evil.example", "javascript:alert(1)", "https://", "/a b",
+     "https://al@example.com/", "/caf\u00e9", "ftp://example.com/", "/" + "x" * 2000],
+)  # fmt: skip
+def test_help_is_nothing_that_surprises(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a path that starts with one /"):
+        conv.as_help_url(text)

@@ -67,6 +67,7 @@ CONVERTED: list[tuple[str, str, str, Any]] = [
     ("color", "#15B", "color", "#1155bb"),
     ("color_dark", "#86b4ff", "color_dark", "#86b4ff"),
     ("footer_text", "Ask  us.", "footer_text", "Ask us."),
+    ("help_url", "/help?a=1", "help_url", "/help?a=1"),
     ("store", "Shelf", "store", "Shelf"),
 ]  # fmt: skip
 

@@ -98,8 +98,9 @@ class Account:
     def holder(self, ticket: Ticket) -> User | None:
         """a good ticket -> its User; None if the account is another one by now"""
         user = self._users.find(names.key(ticket.user))
-        same = user is not None and user.ticket_series == ticket.series
-        return user if same and user is not None and user.disabled_at is None else None
+        if user is None or user.disabled_at is not None:
+            return None
+        return user if user.ticket_series == ticket.series else None
 
     def may_change(self, ticket: Ticket) -> bool:
         """a good ticket -> whether its login is fresh: a code was right in the last minutes

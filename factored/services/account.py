@@ -34,6 +34,7 @@ from factored.services.enrolment import (
 )
 from factored.services.notices import News, Notices
 from factored.services.open_tickets import OpenTickets
+from factored.services.recovery import SCHEME as RECOVERY
 from factored.services.recovery import RecoveryCodes
 from factored.services.throttle import Throttle
 from factored.words import Words
@@ -153,20 +154,23 @@ class Account:
             (Verdict.WRONG, None) if held is None else self._enrolment.first_code(held, typed)
         )
         if held is not None and step is not None:
-            added = self._users.confirm_another(
+            confirmed = self._users.confirm_another(
                 held.id, step, label=label, most=MOST, now_s=int(self._clock.now_s())
             )
-            verdict = Verdict.ACCEPTED if added else Verdict.WRONG
+            verdict = Verdict.ACCEPTED if confirmed else Verdict.WRONG
+        added = verdict is Verdict.ACCEPTED
         self._note(
-            "enrolment", verdict is Verdict.ACCEPTED, actor, notices.ADDED, label_shown(label)
-        )
+            "enrolment", added, actor, notices.ADDED, label_shown(label),
+            scheme=SCHEME, reason="added" if added else verdict.value,
+        )  # fmt: skip
         return verdict
 
     def rename(self, actor: Actor, authenticator_id: str, label: str) -> bool:
         """who, authenticator, what was typed as label -> whether it is called so now"""
         label = label_of(label)
         done = self._users.rename_authenticator(actor.user.id, authenticator_id, label)
-        return self._note("renaming", done, actor, notices.RENAMED, label_shown(label))
+        shown = label_shown(label)
+        return self._note("renaming", done, actor, notices.RENAMED, shown, scheme=SCHEME)
 
     def delete(self, actor: Actor, authenticator_id: str) -> str | None:
         """who, authenticator -> the user's new ticket series: it is deleted, and every ticket ended
@@ -180,14 +184,15 @@ class Account:
             ticket_series=series, revoke_for_s=self._revoke_for_s,
         )  # fmt: skip
         label = label_shown(held.get(authenticator_id, ""))
-        return series if self._note("deletion", done, actor, notices.DELETED, label) else None
+        self._note("deletion", done, actor, notices.DELETED, label, scheme=SCHEME)
+        return series if done else None
 
     # -- the rest ---------------------------------------------------------------------------------
 
     def new_codes(self, actor: Actor) -> list[str]:
         """who -> ten new recovery codes, shown once; the old ones are void"""
         made = self._recovery.make(actor.user.id)
-        self._note("recovery_codes", True, actor, notices.CODES_MADE)
+        self._note("recovery_codes", True, actor, notices.CODES_MADE, scheme=RECOVERY)
         return made
 
     def sign_out(self, actor: Actor, ticket_id: str) -> bool:
@@ -207,11 +212,21 @@ class Account:
         name = browsers.named(known.user_agent) if known else ""
         return self._note("forgetting", done, actor, notices.FORGOTTEN, name)
 
-    def _note(self, event: str, done: bool, actor: Actor, news: News, what: str = "") -> bool:
+    def _note(
+        self,
+        event: str,
+        done: bool,
+        actor: Actor,
+        news: News,
+        what: str = "",
+        *,
+        scheme: str = "",
+        reason: str = "account page",
+    ) -> bool:
         """what was tried -> whether it was done: in the audit log, and if so in the user's mail"""
         audit.record(
             event, result="success" if done else "failure", user=actor.user.username,
-            source=actor.browser.source, reason="account page",
+            scheme=scheme, source=actor.browser.source, reason=reason,
         )  # fmt: skip
         if done:
             self._notices.tell(actor.user, news, actor.words, what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -315,6 +316,9 @@ def test_every_change_is_in_the_audit_log(
         "enrolment", "renaming", "logout", "forgetting", "deletion", "recovery_codes", "renaming",
     ]  # fmt: skip
     assert ["success" in one for one in told] == [True] * 6 + [False]
+    schemes = [re.search(r'scheme="(\w+)"', one) for one in told]
+    assert [one and one[1] for one in schemes] == ["ga", "ga", None, None, "ga", "rc", "ga"]
+    assert 'reason="added"' in told[0]
     assert all(f'user="{NAME}"' in one and 'source="192.0.2.1"' in one for one in told)
 
 

@@ -42,8 +42,10 @@ def test_what_works_once_is_accepted_once_in_every_race(
     made = race_of(kind)(stores)
     with racers(database_url, kind, RACERS) as race:
         accepted = [race(made.prepare(number)) for number in range(RACES)]
-    assert max(accepted) == 1
+    assert max(accepted) <= 1
     assert not made.always_one or min(accepted) == 1
+    # Whoever comes alone gets it: the racers did not lose to anything but each other.
+    assert made.attempt(made.prepare(RACES), 0)
 
 
 @pytest.mark.parametrize("kind", COUNTED)

@@ -152,11 +152,49 @@ def as_public_url(text: str) -> str:
     return f"{match[1].lower()}://{match[2].lower()}{match[3] or ''}"
 
 
+HOST_NAME = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+
+
 def as_host_name(text: str) -> str:
     """a name, an IPv4 address or an IPv6 address in brackets, without a port"""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", text, re.ASCII):
+    if not re.fullmatch(HOST_NAME, text):
         raise ValueError("must be a host name or address, without scheme and port")
     return text
+
+
+def as_hosts(text: str) -> frozenset[str]:
+    """words -> hosts as they are compared: in lower case, the default port left out"""
+    hosts = []
+    for word in text.replace(",", " ").split():
+        match = re.fullmatch(rf"({HOST_NAME})(:[0-9]{{1,5}})?", word)
+        if match is None or not 1 <= int((match[2] or ":1")[1:]) <= 65535:
+            raise ValueError(
+                "must list host names, with a port where it is not the default and without "
+                "a scheme, like www.example.com or www.example.com:8443"
+            )
+        port = "" if match[2] in (":80", ":443", None) else match[2]
+        hosts.append(match[1].lower() + port)
+    return frozenset(hosts)
+
+
+NO_IDENTITY = re.compile(
+    r"x-(forwarded-(for|proto|protocol|host|uri|method|port|prefix|ssl|server)|original-.*|real-ip"
+    r"|requested-with|accel-.*|sendfile|frame-options|content-type-options)|factored-schemes"
+)
+"""What has another meaning already."""
+
+
+def as_identity_headers(text: str) -> tuple[str, ...]:
+    """lines -> header names; the gate removes what clients send under them, so not any will do"""
+    names = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    for name in names:
+        known = re.fullmatch(r"(X|Remote|Factored)-[A-Za-z0-9-]+|[A-Za-z][A-Za-z0-9-]*-User", name)
+        if known is None or NO_IDENTITY.fullmatch(name.lower()):
+            raise ValueError(
+                f"{name!r} will not do: it must be a header name that starts with X-, Remote- or "
+                "Factored-, or ends with -User, and has no other meaning yet"
+            )
+    return names
 
 
 def as_trusted_proxies(text: str) -> tuple[IPNetwork | str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from factored.interfaces import Environ
 
@@ -16,6 +16,9 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 BLANKS = " \t"
 """What may stand around a header's value; Python would strip more (RFC 9110 section 5.6.3)."""
+
+HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+"""Pattern of a Host header that can be nothing else (RFC 9110 section 7.2; ``_`` is in use)."""
 
 # The reserved characters that RFC 3986 section 3.3 allows in a path as they are.
 PATH_SAFE = "/-._~!$&'()*+,;=:@"
@@ -67,10 +70,45 @@ def raw_target(environ: Environ) -> str:
     return f"{path}?{query}" if query else path
 
 
+def is_page_load(environ: Environ) -> bool:
+    """environ -> whether a browser is about to show the answer as a page
+
+    GET or HEAD, Accept missing, ``*/*`` or naming html, not by script.
+    Source: Fetch Metadata Request Headers, section 2.3 (Sec-Fetch-Mode: navigate).
+    """
+    accept = environ.get("HTTP_ACCEPT", "").strip().lower()
+    return (
+        environ.get("REQUEST_METHOD") in ("GET", "HEAD")
+        and (accept in ("", "*/*") or "html" in accept)
+        and environ.get("HTTP_X_REQUESTED_WITH", "").lower() != "xmlhttprequest"
+        and environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
+    )
+
+
+def is_sent_plainly(environ: Environ) -> bool:
+    """Whether the raw path says what was decided on: to a site ``/a%2Fb`` may not be ``/a/b``
+
+    waitress cuts ``//a`` to ``/a``, and a site that looks at the raw target sees another path.
+    """
+    raw = raw_target(environ).partition("?")[0]
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    hidden = raw.lower()
+    return (
+        "%2f" not in hidden
+        and "%5c" not in hidden
+        and unquote_to_bytes(raw) == path.encode("latin-1", "replace")
+    )
+
+
 def canonical_host(host: str, scheme: str) -> str:
     """Host header, scheme -> host in lower case, with the port only where it is not the default"""
     default = ":443" if scheme == "https" else ":80"
     return host.strip(BLANKS).lower().removesuffix(default)
+
+
+def host(environ: Environ) -> str:
+    """environ -> the host that was asked, as :func:`canonical_host` writes it"""
+    return canonical_host(environ.get("HTTP_HOST", ""), environ.get("wsgi.url_scheme", "http"))
 
 
 def host_of(url: str) -> str:
@@ -117,14 +155,16 @@ class TrustedProxies:
     def __bool__(self) -> bool:
         return self._unix or bool(self._networks)
 
-    def apply(self, environ: Environ) -> None:
-        """environ -> None; sets REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST from X-Forwarded-*
+    def apply(self, environ: Environ) -> bool:
+        """environ -> whether a listed proxy sent it
+
+        Sets REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST from X-Forwarded-*.
 
         The client is the rightmost address of X-Forwarded-For that is not a listed proxy: what
         stands left of it was sent by the client. An entry that is no address ends the search.
         """
         if not self._trusted(environ.get("REMOTE_ADDR", "")):
-            return
+            return False
         for entry in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             address = _address(entry)
             if address is None:
@@ -138,6 +178,7 @@ class TrustedProxies:
         host = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip(BLANKS)
         if re.fullmatch(r"[!-~]+", host) and not set(host) & set("/\\@?#<>\"'"):
             environ["HTTP_HOST"] = host
+        return True
 
     def _trusted(self, address: str) -> bool:
         try:

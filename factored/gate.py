@@ -10,27 +10,23 @@ import json
 import logging
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from factored import cookies
 from factored import environ as env
 from factored.answers import Answers
-from factored.auth_tkt import (
-    NO_ADDRESS,
-    TicketCookie,
-    TicketFormat,
-    bound_address,
-    expires_at,
-    is_current,
-)
+from factored.auth_tkt import TicketFormat
 from factored.interfaces import Clock, Environ, Revocations, StartResponse, Ticket, WsgiApp
+from factored.original import TOLD_BY, Odd, Original, original
 from factored.settings import Settings
+from factored.ticket_check import TicketCheck, newest
 from factored.words import Languages, _
 
 log = logging.getLogger(__name__)
 
 IDENTITY_KEYS = (
     "HTTP_FACTORED_USER",
+    "HTTP_FACTORED_SCHEMES",
     "HTTP_REMOTE_USER",
     "HTTP_X_REMOTE_USER",
     "HTTP_X_FORWARDED_USER",
@@ -46,12 +42,6 @@ IDENTITY_KEYS = (
 PATH_HEADERS = ("HTTP_SCRIPT_NAME", "HTTP_PATH_INFO")
 """gunicorn takes the path from these of a peer on its own host (``forwarder_headers``), so a client
 behind a proxy that passes underscores could choose what an exempt path is compared with."""
-
-MEMO_SIZE = 4096
-"""Verified tickets that are remembered; emptied when full. 600 bytes each."""
-
-MAX_CANDIDATES = 8
-"""Ticket cookies, junk of that length too, that one request for the site has verified at most."""
 
 KEPT_DIRECTIVES = ("no-store", "no-cache", "must-revalidate", "no-transform", "max-age=0")
 """What downstream may still say of caching on an answer that sets a ticket."""
@@ -86,25 +76,25 @@ class Gate:
     ) -> None:
         self._downstream = downstream
         self._auth_app = auth_app
-        self._tickets = tickets
+        self._tickets = TicketCheck(settings, tickets, revocations, clock)
         self._revocations = revocations
         self._now_s = clock.now_s
         self._seen: MutableMapping[str, float] = {} if seen is None else seen
         self._closing = closing
         self._answers = Answers(hsts=settings.hsts, languages=languages)
-        self._cookie = TicketCookie(settings)
         self._cookie_name = settings.cookie_name
         self._base = settings.base_auth_url
         self._below_base = settings.base_auth_url + "/"
         self._healthz = settings.base_auth_url + "/healthz"
+        self._verify = settings.base_auth_url + "/verify"
+        self._forward = settings.base_auth_url + "/forward"
         self._exempt = settings.excepted_paths
-        self._include_ip = settings.include_ip
-        self._absolute_timeout_s = settings.auth_absolute_timeout
-        self._reissue_s = settings.reissue_time
-        self._public_host = env.host_of(settings.public_url) if settings.public_url else None
+        self._identity_headers = settings.identity_headers
+        self._identity_keys = (*IDENTITY_KEYS, *map(_environ_key, settings.identity_headers))
+        self._sites = settings.sites
+        self._knows_its_host = settings.public_url is not None
         self._proxies = env.TrustedProxies(settings.trusted_proxies)
-        self._memo: dict[tuple[str, str], Ticket] = {}
-        self._memo_secrets: tuple[str, ...] = ()
+        self._warned = False
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -127,140 +117,113 @@ class Gate:
         The order is the design's: nothing is looked at before the client's copies of identity
         are gone, and the auth app is reached with or without a ticket.
         """
+        env.repair_path(environ)
+        for key in self._identity_keys:
+            environ.pop(key, None)
+        environ["factored.cookie_name"] = self._cookie_name
+        environ["factored.base_auth_url"] = self._base
+        path = environ.get("PATH_INFO", "")
+        is_question = path in (self._verify, self._forward)
+        refusal = self._malformed(environ, path)
+        believed = self._proxies.apply(environ) if self._proxies else False
+        refusal = refusal or self._foreign_host(environ, path)
+        if refusal is not None:
+            return self._sign_in_first(environ) if is_question else refusal
+        if is_question:
+            return self._asked(environ, path, believed=believed)
+        if path == self._base or path.startswith(self._below_base):
+            return self._auth(environ, path)
+        ticket = self._tickets.the_one(environ)
+        if ticket is not None:
+            user = ticket.user.encode().decode("latin-1")
+            environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
+            environ["factored.identity"] = ticket.user
+            environ["factored.ticket"] = ticket
+            return self._admit(self._downstream, ticket, environ)
+        if self._is_exempt(environ):
+            return self._downstream
+        return self._login_wanted(environ)
+
+    def _malformed(self, environ: Environ, path: str) -> WsgiApp | None:
+        """environ, path -> the answer to what nobody looks at any further, or None"""
         if any(key in environ for key in PATH_HEADERS):
             return self._answers.page(
                 "400 Bad Request", _("A header of this request tries to move the path.")
             )
-        env.repair_path(environ)
-        for key in IDENTITY_KEYS:
-            environ.pop(key, None)
-        environ["factored.cookie_name"] = self._cookie_name
-        environ["factored.base_auth_url"] = self._base
         if len(environ.get("HTTP_COOKIE", "")) > cookies.MAX_HEADER_BYTES:
             return self._answers.page(
                 "431 Request Header Fields Too Large",
                 _("The cookies of this site have grown too large: delete them and try again."),
             )
-        path = environ.get("PATH_INFO", "")
         if "," in environ.get("HTTP_HOST", "") and path != self._healthz:
             # waitress joins two Host headers, and also two requests the first of which expects
             # 100-continue without a body. Source: RFC 9112 section 3.2.
             return self._answers.page(
                 "400 Bad Request", _("This request names more than one host.")
             )
-        if self._proxies:
-            self._proxies.apply(environ)
-        if self._public_host is not None and path != self._healthz:
-            scheme = environ.get("wsgi.url_scheme", "http")
-            if env.canonical_host(environ.get("HTTP_HOST", ""), scheme) != self._public_host:
-                return self._answers.page(
-                    "400 Bad Request", _("This site is not served under that name.")
-                )
-        if path == self._base or path.startswith(self._below_base):
-            return self._auth(environ, path)
-        ticket = the_one(self._good_tickets(environ, MAX_CANDIDATES))
+        return None
+
+    def _foreign_host(self, environ: Environ, path: str) -> WsgiApp | None:
+        """environ, path -> 400 if public_url is set and another host is asked, else None"""
+        if not self._knows_its_host or path == self._healthz or env.host(environ) in self._sites:
+            return None
+        return self._answers.page("400 Bad Request", _("This site is not served under that name."))
+
+    def _is_exempt(self, environ: Environ) -> bool:
+        return environ.get("PATH_INFO", "") in self._exempt and env.is_sent_plainly(environ)
+
+    def _admit(self, app: WsgiApp, ticket: Ticket, environ: Environ) -> WsgiApp:
+        """what a good ticket leads to -> the same, which sets a renewed ticket if one is due"""
+        self._seen[ticket.ticket_id] = self._now_s()
+        lines = self._tickets.renewal(ticket, environ)
+        return _setting_cookies(app, lines) if lines else app
+
+    # -- a web server asks ------------------------------------------------------------------------
+
+    def _asked(self, environ: Environ, path: str, *, believed: bool) -> WsgiApp:
+        """environ of a web server's question -> 200 with who it is, or why not; anything odd: 401
+
+        :param believed: whether the web server is a trusted proxy, which tells what it asks about
+        """
+        if not believed and not self._warned and any(key in environ for key in TOLD_BY):
+            self._warned = True
+            log.warning(
+                "%s asks about a URL, and is not believed: it is not in trusted_proxies",
+                environ.get("REMOTE_ADDR") or env.UNIX_SOCKET,
+            )
+        try:
+            about = original(environ) if believed else None
+        except Odd:
+            return self._sign_in_first(environ)
+        if about is not None and self._sites and about.host not in self._sites:
+            return self._sign_in_first(environ)
+        asked = about.asked(environ) if about else environ
+        ticket = self._tickets.the_one(asked)
         if ticket is not None:
             user = ticket.user.encode().decode("latin-1")
-            environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
-            environ["factored.identity"] = ticket.user
-            environ["factored.ticket"] = ticket
-            self._seen[ticket.ticket_id] = self._now_s()
-            if self._reissue_s is not None and self._due(ticket) and is_page_load(environ):
-                return self._reissuing(ticket, environ)
-            return self._downstream
-        if path in self._exempt and _sent_plainly(environ):
-            return self._downstream
-        if not self._revocations.ready:
-            return self._answers.page(
-                "503 Service Unavailable",
-                _("Sign-in is not possible at the moment. Please try again in a few seconds."),
-                ("Retry-After", "5"),
+            identity = [(name, user) for name in self._identity_headers]
+            yes = self._answers.answer(
+                "200 OK", b"", *identity, ("Factored-Schemes", ticket.scheme)
             )
-        return self._login_wanted(environ)
+            return self._admit(yes, ticket, asked)
+        if about is not None and about.is_plain(environ) and self._is_exempt(asked):
+            return self._answers.answer("200 OK", b"")
+        way_back = self._way_back(environ, asked, about)
+        if path == self._forward:
+            return self._login_wanted(asked, way_back)
+        if not self._revocations.ready:
+            return self._not_ready()
+        return self._sign_in_first(asked, way_back)
 
-    # -- tickets ----------------------------------------------------------------------------------
+    def _way_back(self, environ: Environ, asked: Environ, about: Original | None) -> str:
+        """question, request it is about -> where to go after the login: a path, as a rule
 
-    def _good_tickets(self, environ: Environ, most: int | None = None) -> list[Ticket]:
-        """environ, how many cookies to look at (None: all) -> the good tickets among them
-
-        Verifying is remembered, and nothing unverified is; age and revocation are looked at anew
-        each time.
+        A URL where the web server asks under another host than the site's own.
         """
-        header = environ.get("HTTP_COOKIE")
-        if not header:
-            return []
-        shortest = self._tickets.shortest
-        values = [
-            value for value in cookies.values(header, self._cookie_name) if len(value) > shortest
-        ]
-        if not values or not self._revocations.ready:
-            return []
-        address = self._address(environ)
-        memo = self._memo_of_today()
-        good = []
-        for value in values[:most]:
-            ticket = memo.get((value, address))
-            if ticket is None:
-                ticket = self._tickets.parse(value, address)
-                if ticket is None:
-                    continue
-                if len(memo) >= MEMO_SIZE:
-                    memo.clear()
-                memo[value, address] = ticket
-            if is_current(
-                ticket, self._now_s(), self._absolute_timeout_s
-            ) and not self._revocations.revoked(ticket):
-                good.append(ticket)
-        return good
-
-    def _memo_of_today(self) -> dict[tuple[str, str], Ticket]:
-        """-> the memo; a new one once the secrets changed, as a dropped secret verifies nothing"""
-        secrets = self._tickets.secrets()
-        if secrets is not self._memo_secrets:
-            self._memo = {}
-            self._memo_secrets = secrets
-        return self._memo
-
-    def _address(self, environ: Environ) -> str:
-        """environ -> the address that its tickets are bound to"""
-        return bound_address(environ.get("REMOTE_ADDR", "")) if self._include_ip else NO_ADDRESS
-
-    def _due(self, ticket: Ticket) -> bool:
-        """Whether a new ticket is due, and would end later than this one."""
-        now_s = self._now_s()
-        latest = ticket.login_at + self._absolute_timeout_s
-        return (
-            self._reissue_s is not None
-            and now_s - ticket.issued_at > self._reissue_s
-            and expires_at(ticket, self._absolute_timeout_s) < latest
-        )
-
-    def _reissuing(self, old: Ticket, environ: Environ) -> WsgiApp:
-        """ticket -> downstream, with the same login's renewed ticket set on its answer"""
-        now_s = int(self._now_s())
-        address = self._address(environ)
-        renewed = Ticket(
-            old.user, old.scheme, now_s, old.login_at, old.lifetime_s, old.remember,
-            old.ticket_id, old.series,
-        )  # fmt: skip
-        left_s = expires_at(renewed, self._absolute_timeout_s) - now_s
-        lines = self._cookie.set_lines(
-            self._tickets.issue(renewed, address),
-            environ.get("HTTP_HOST", ""),
-            max_age_s=left_s if old.remember else None,
-        )
-
-        def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-                return start_response(
-                    status,
-                    [*_kept_private(headers), *(("Set-Cookie", line) for line in lines)],
-                    *([exc_info] if exc_info else []),
-                )
-
-            return self._downstream(environ, start)
-
-        return app
+        if about is None or not env.is_page_load(asked):
+            return ""
+        here = about.host == env.host(environ) or not self._sites
+        return about.target if here else about.site + about.target
 
     # -- not signed in ----------------------------------------------------------------------------
 
@@ -271,25 +234,24 @@ class Gate:
                 "400 Bad Request", _("The address holds bytes that are not text.")
             )
         # All of them: junk planted before a good one must not save it from logout.
-        tickets = self._good_tickets(environ)
+        tickets = self._tickets.good(environ)
         environ["factored.tickets"] = tuple(tickets)
-        environ["factored.ticket"] = the_one(tickets)
+        environ["factored.ticket"] = newest(tickets)
         environ["factored.mount"] = environ.get("SCRIPT_NAME", "")
         environ["SCRIPT_NAME"] = environ["factored.mount"] + self._base
         environ["PATH_INFO"] = path[len(self._base) :]
         return self._auth_app
 
-    def _login_wanted(self, environ: Environ) -> WsgiApp:
+    def _login_wanted(self, environ: Environ, way_back: str | None = None) -> WsgiApp:
         """environ -> 302 to the login for a page load, 401 for anything else
 
-        Location is relative: a host would have to come from the request. The way back has path
-        and query, never a host.
+        :param way_back: where to go after the login; if not given, to what was asked for
         """
-        login_url = env.quoted(environ.get("SCRIPT_NAME", "")) + self._base
-        if is_page_load(environ):
-            target = env.raw_target(environ)
-            if len(target) <= MAX_REFERRER:
-                login_url += "?referrer=" + quote(target.encode("latin-1", "replace"), safe="/")
+        if not self._revocations.ready:
+            return self._not_ready()
+        if env.is_page_load(environ):
+            asked_for = env.raw_target(environ) if way_back is None else way_back
+            login_url = self._login_url(environ, asked_for)
             return self._answers.page(
                 "302 Found",
                 _("You are being sent to the sign-in page."),
@@ -297,52 +259,55 @@ class Gate:
                 link=(login_url, _("Sign in")),
             )
         if "html" in environ.get("HTTP_ACCEPT", ""):
-            return self._answers.page(
-                "401 Unauthorized",
-                _("Please sign in first."),
-                link=(login_url, _("Sign in")),
-            )
-        body = {"error": "authentication_required", "login_url": login_url}
+            return self._sign_in_first(environ)
+        body = {"error": "authentication_required", "login_url": self._login_url(environ)}
         return self._answers.answer(
             "401 Unauthorized", json.dumps(body).encode(), ("Content-Type", "application/json")
         )
 
+    def _sign_in_first(self, environ: Environ, way_back: str = "") -> WsgiApp:
+        """environ -> 401 with the way to the login, which a web server may send a visitor"""
+        login_url = self._login_url(environ, way_back)
+        return self._answers.page(
+            "401 Unauthorized",
+            _("Please sign in first."),
+            ("Location", login_url),
+            link=(login_url, _("Sign in")),
+        )
 
-def the_one(good: Sequence[Ticket]) -> Ticket | None:
-    """good tickets of a request -> the one that counts: the newest; of several users, none"""
-    if len({ticket.user for ticket in good}) != 1:
-        return None
-    return max(good, key=lambda ticket: ticket.issued_at)
+    def _login_url(self, environ: Environ, way_back: str = "") -> str:
+        """environ -> URL of the login, relative: a host would have to come from the request"""
+        login_url = env.quoted(environ.get("SCRIPT_NAME", "")) + self._base
+        if not way_back or len(way_back) > MAX_REFERRER:
+            return login_url
+        return f"{login_url}?referrer={quote(way_back.encode('latin-1', 'replace'), safe='/')}"
+
+    def _not_ready(self) -> WsgiApp:
+        return self._answers.page(
+            "503 Service Unavailable",
+            _("Sign-in is not possible at the moment. Please try again in a few seconds."),
+            ("Retry-After", "5"),
+        )
 
 
-def is_page_load(environ: Environ) -> bool:
-    """environ -> whether a browser is about to show the answer as a page
-
-    GET or HEAD, Accept missing, ``*/*`` or naming html, not by script.
-    Source: Fetch Metadata Request Headers, section 2.3 (Sec-Fetch-Mode: navigate).
-    """
-    accept = environ.get("HTTP_ACCEPT", "").strip().lower()
-    return (
-        environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-        and (accept in ("", "*/*") or "html" in accept)
-        and environ.get("HTTP_X_REQUESTED_WITH", "").lower() != "xmlhttprequest"
-        and environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
-    )
+def _environ_key(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
 
 
-def _sent_plainly(environ: Environ) -> bool:
-    """Whether the raw path says what was decided on: to a site ``/a%2Fb`` may not be ``/a/b``
+def _setting_cookies(app: WsgiApp, lines: Sequence[str]) -> WsgiApp:
+    """app, Set-Cookie texts -> the same with these cookies, which no shared cache may keep"""
 
-    waitress cuts ``//a`` to ``/a``, and a site that looks at the raw target sees another path.
-    """
-    raw = env.raw_target(environ).partition("?")[0]
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    hidden = raw.lower()
-    return (
-        "%2f" not in hidden
-        and "%5c" not in hidden
-        and unquote_to_bytes(raw) == path.encode("latin-1", "replace")
-    )
+    def setting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(
+                status,
+                [*_kept_private(headers), *(("Set-Cookie", line) for line in lines)],
+                *([exc_info] if exc_info else []),
+            )
+
+        return app(environ, start)
+
+    return setting
 
 
 def _kept_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -37,8 +37,8 @@ END_TO_END = frozenset({"FACTORED_USER", "HOST", "COOKIE", "CONTENT_LENGTH"})
 # Said by the server or not at all: framing, who asks, and by which path an app may be told to
 # route instead of the one the gate decided on.
 NOT_FROM_CLIENT = frozenset(
-    {"CONTENT_LENGTH", "CONTENT_TYPE", "EXPECT", "FORWARDED", "X_REAL_IP"}
-    | {"X_ORIGINAL_URL", "X_REWRITE_URL"}
+    {"CONTENT_LENGTH", "CONTENT_TYPE", "EXPECT", "FORWARDED", "X_REAL_IP", "FACTORED_SCHEMES"}
+    | {"X_ORIGINAL_URL", "X_ORIGINAL_URI", "X_ORIGINAL_METHOD", "X_REWRITE_URL"}
 )
 
 BAD_VALUE = re.compile(r"[\r\n\0]|[^\x00-\xff]")

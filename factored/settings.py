@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from factored import colors, old_keys
 from factored.converters import IPNetwork
+from factored.environ import host_of
 from factored.ini_keys import FORMTEXTS, KEYS, OLD_NAMES
 from factored.interfaces import ConfigurationError
 from factored.words import _
@@ -42,6 +43,10 @@ class Settings:
     excepted_paths: frozenset[str] = frozenset()
     public_url: str | None = None
     trusted_proxies: tuple[IPNetwork | str, ...] = ()
+    # Sites, as host or host:port, that a visitor may be sent back to.
+    allowed_hosts: frozenset[str] = frozenset()
+    # Headers that tell a web server who somebody is.
+    identity_headers: tuple[str, ...] = ("Remote-User", "Factored-User")
     hsts: bool = False
 
     # Shared with web servers that check tickets, so no other key derives from it.
@@ -95,6 +100,11 @@ class Settings:
     mail: Texts = field(default_factory=dict, repr=False)
     # Keys that plug-ins declare, already converted.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def sites(self) -> frozenset[str]:
+        """Hosts of allowed_hosts and of public_url, as compared; empty where neither is set."""
+        return self.allowed_hosts | ({host_of(self.public_url)} if self.public_url else set())
 
 
 class Problem(NamedTuple):

@@ -19,8 +19,8 @@ ROWS = [
     {"app", "scripts"},
     {"schemes"},
     {"gate", "web"},
-    {"services"},
-    {"store", "finders", "auth_tkt", "proxy", "hello", "mail"},
+    {"services", "ticket_check"},
+    {"store", "finders", "auth_tkt", "proxy", "hello", "mail", "original"},
     {"settings"},
     {"ini_keys"},
     {

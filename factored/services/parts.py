@@ -160,6 +160,14 @@ def notices(settings: Settings) -> list[str]:
     over_tls = any(settings.mail.get(key, "").lower() in TRUE for key in ("mail.tls", "mail.ssl"))
     if sends_mail(settings) and not safe and not over_tls:
         found.append(f"mail.host = {host}: mails travel in clear text; set mail.tls = true")
+    domain = settings.cookie_domain
+    for site in sorted(settings.allowed_hosts):
+        if domain and not f".{site.partition(':')[0]}".endswith(f".{domain}"):
+            found.append(
+                f"allowed_hosts: no ticket is shared with {site}, which is not in {domain}"
+            )
+    if settings.allowed_hosts and not domain and not settings.wild_domain:
+        found.append("allowed_hosts: no ticket is shared without auth_tkt.cookie_domain")
     if settings.cookie_path != "/":
         found.append(
             f"auth_tkt.path = {settings.cookie_path}: must cover the place of base_auth_url too, "

@@ -101,7 +101,7 @@ class Flow:
         site, scheme = self._site, self._scheme
         browser = site.browser(request)
         link_url = site.mailed_link(request, f"/{scheme.path}/link/")
-        way_back, words = site.way_back(request), site.words(request)
+        way_back, words = site.way_back_from_link(request), site.words(request)
         asker = Asker(name, browser.browser_id, link_url, way_back, words)
         with site.turn:
             outcome = site.login.challenge(scheme, asker, browser)

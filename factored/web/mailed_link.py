@@ -8,7 +8,6 @@ from pyramid.response import Response
 from factored import durations
 from factored.interfaces import LinkScheme
 from factored.web.flow import ticked
-from factored.web.redirects import local_path
 from factored.web.security import Refused
 from factored.web.site import Site
 from factored.words import _
@@ -55,5 +54,4 @@ class MailedLink:
         if outcome.granted is None:
             raise Refused(404, OVER)
         # It was checked when it was stored; base_auth_url may have moved since.
-        way_back = local_path(challenge.return_to, site.auth_path(request)) or ""
-        return site.sign_in(request, outcome.granted, way_back)
+        return site.sign_in(request, outcome.granted, site.allowed(request, challenge.return_to))

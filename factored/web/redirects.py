@@ -1,15 +1,51 @@
-"""Where a browser may be sent after login and logout: to a path of this site, nowhere else."""
+"""Where a browser may be sent after login and logout: to this site and allowed_hosts alone."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Collection
 from urllib.parse import quote, unquote
+
+from factored.environ import HOST, canonical_host
 
 MAX_LENGTH = 2048
 """Characters as quoted, so that what one page hands out the next one takes back."""
 
 PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+# re.ASCII: (?i:s) would match U+017F, which no Location can hold.
+URL = re.compile(rf"(?i:(https?))://({HOST})(/.*)?", re.DOTALL | re.ASCII)
+
+
+def way_back(
+    text: str, auth_path: str, *, own_host: str, allowed_hosts: Collection[str], secure: bool
+) -> str | None:
+    """what was asked for -> a path of this site, a URL of an allowed host, or None
+
+    mod_auth_tkt gives whole URLs, and of this site maybe without the port: what it leads to under
+    the same name is a path here.
+
+    :param own_host: Host header of the request
+    :param allowed_hosts: as :func:`canonical_host` writes them
+    :param secure: whether the ticket goes over https alone; then nobody is sent to an http site
+    """
+    url = URL.fullmatch(text)
+    if url is None:
+        return local_path(text, auth_path)
+    scheme, host = url[1].lower(), canonical_host(url[2], url[1].lower())
+    path = local_path(url[3] or "/", auth_path)
+    if path is None or host == canonical_host(own_host, scheme):
+        return path
+    if host in allowed_hosts:
+        there = f"{scheme}://{host}{path}"
+        return there if len(there) <= MAX_LENGTH and not (secure and scheme == "http") else None
+    return path if _name(host) == _name(own_host) else None
+
+
+def _name(host: str) -> str:
+    return re.sub(r":[0-9]*$", "", host.strip().lower())
 
 
 def local_path(text: str, auth_path: str) -> str | None:

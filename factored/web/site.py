@@ -13,7 +13,7 @@ from pyramid.response import Response
 
 from factored import codes, cookies
 from factored.auth_tkt import NO_ADDRESS, TicketCookie, TicketFormat, bound_address
-from factored.environ import quoted
+from factored.environ import host, host_of, quoted
 from factored.interfaces import (
     Clock,
     Environ,
@@ -33,7 +33,7 @@ from factored.services.notices import Notices
 from factored.services.reminder import Reminder
 from factored.settings import Settings
 from factored.web.brand import Brand
-from factored.web.redirects import local_path
+from factored.web.redirects import way_back
 from factored.web.renderer import Pages
 from factored.web.texts import TEXTS
 from factored.words import LANGUAGES, Languages, Words
@@ -152,8 +152,30 @@ class Site:
 
     def way_back(self, request: Request) -> str:
         """request -> the referrer of the form, or of the URL, if one may go there, else empty"""
-        given = request.form.get("referrer") or request.query.get("referrer", "")
-        return local_path(given, self.auth_path(request)) or ""
+        return self.allowed(
+            request, request.form.get("referrer") or request.query.get("referrer", "")
+        )
+
+    def way_back_from_link(self, request: Request) -> str:
+        """request -> the same from a mailed link: a link is at public_url, maybe another site's"""
+        path, environ = self.way_back(request), request.environ
+        public_url = self.settings.public_url
+        if not path.startswith("/") or not public_url or host(environ) == host_of(public_url):
+            return path
+        return f"{environ.get('wsgi.url_scheme', 'http')}://{host(environ)}{path}"
+
+    def allowed(self, request: Request, return_to: str) -> str:
+        """request, where to go -> the same if one may go there, else empty"""
+        return (
+            way_back(
+                return_to,
+                self.auth_path(request),
+                own_host=request.environ.get("HTTP_HOST", ""),
+                allowed_hosts=self.settings.sites,
+                secure=self.settings.cookie_secure,
+            )
+            or ""
+        )
 
     @staticmethod
     def then(request: Request) -> str:

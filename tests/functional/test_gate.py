@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from factored.codes import new_key
-from factored.gate import IDENTITY_KEYS, MAX_CANDIDATES, PATH_HEADERS
+from factored.gate import IDENTITY_KEYS, PATH_HEADERS
 from factored.interfaces import Ticket
 from factored.services.revocation import RevocationList
+from factored.ticket_check import MAX_CANDIDATES
 from tests.support import NAME, Recorder, Site, token_of
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"

@@ -6,11 +6,12 @@ import contextlib
 import random
 import re
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from .client import visitor
-from .servers import FULL, Front, Nginx
+from .servers import FULL, GATE, Front, Nginx
 
 WAIT_S = 10
 MAX_COOKIE = 8192
@@ -272,3 +273,21 @@ def test_a_form_in_chunks_that_make_no_sense_is_the_clients_mistake(
         body=size + b"\r\n",
     )
     assert status(front, request) < 500
+
+
+def test_junk_in_what_a_web_server_asks(make_front: Callable[..., Front], nginx: Nginx) -> None:
+    """Of a trusted proxy, that hands a visitor's bytes on as they came."""
+    for kind in ("waitress", "gunicorn"):
+        gate = f"{GATE}trusted_proxies = 127.0.0.1\n"
+        front = make_front(kind, nginx.port, gate)
+        workers = front.server.workers()
+        for name in (b"X-Original-URL: http://127.0.0.1/open", b"X-Forwarded-Uri: /open",
+                     b"X-Original-URL: http://127.0.0.1", b"X-Forwarded-Uri: ", b"X-Original-URL: ",
+                     b"X-Original-URL: http://127.0.0.1/\r\nX-Original-Method: "):  # fmt: skip
+            got = {junk: status(front, asks(b"/auth/verify", name + junk)) for junk in JUNK}
+            # What a query holds makes no difference to an exempt path.
+            odd = {junk: one for junk, one in got.items() if one not in (400, 401, 431)}
+            if name.endswith(b"/open"):
+                assert odd.pop(b"?") == odd.pop(b"??") == 200
+            assert odd == {}
+        is_well(front, workers)

@@ -229,6 +229,25 @@ def test_a_sender_that_nobody_named_is_made_up_and_told(
     assert told == ([f"email_auth.sender is not set: mails come from {sender}"] if sender else [])
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ["allowed_hosts: no ticket is shared without auth_tkt.cookie_domain"]),
+        ({"auth_tkt.wild_domain": "true"}, []),
+        (
+            {"auth_tkt.cookie_domain": "a.test"},
+            ["allowed_hosts: no ticket is shared with xa.test, which is not in a.test"],
+        ),
+    ],
+)
+def test_sites_that_share_no_ticket_are_told(
+    tmp_path: Path, changed: dict[str, str], told: list[str]
+) -> None:
+    given = settings_for(tmp_path, allowed_hosts="a.test b.a.test:8443 xa.test") | changed
+    settings = parts.read_settings(given, require_files=False)
+    assert [one for one in parts.notices(settings) if one.startswith("allowed_hosts")] == told
+
+
 # -- the store ------------------------------------------------------------------------------------
 
 

@@ -426,9 +426,13 @@ def test_a_client_without_address_has_no_forwarded_for(forwarded):
 
 
 @pytest.mark.parametrize(
-    "key", ["HTTP_X_ORIGINAL_URL", "HTTP_X_REWRITE_URL", "HTTP_X.ORIGINAL-URL"]
-)
-def test_no_header_tells_the_app_another_path(forwarded, key):
+    "key",
+    [
+        "HTTP_X_ORIGINAL_URL", "HTTP_X_ORIGINAL_URI", "HTTP_X_ORIGINAL_METHOD",
+        "HTTP_X_REWRITE_URL", "HTTP_X.ORIGINAL-URL", "HTTP_FACTORED_SCHEMES",
+    ],
+)  # fmt: skip
+def test_no_header_tells_the_app_another_path_or_what_was_proven(forwarded, key):
     assert b"/admin" not in forwarded({key: "/admin"}).head
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factored.web.redirects import MAX_LENGTH, local_path
+from factored.web.redirects import MAX_LENGTH, local_path, way_back
 
 relaxed = settings(deadline=None, max_examples=500)
 
@@ -134,3 +134,90 @@ def test_no_spelling_of_a_path_under_the_login_is_taken(
         for place, char in enumerate(target[1:], 1)
     )
     assert local_path("".join([*before, spelt, *after]), "/auth") is None
+
+
+# -- whole URLs -----------------------------------------------------------------------------------
+
+ALLOWED = frozenset(("two.test", "three.test:8443", "[::1]:8443"))
+
+
+def judged(text: str, *, own_host: str = "site.test", secure: bool = True) -> str | None:
+    return way_back(text, "/auth", own_host=own_host, allowed_hosts=ALLOWED, secure=secure)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/a?b#c", "/a?b#c"),
+        ("https://site.test/a?b#c", "/a?b#c"),
+        ("https://site.test", "/"),
+        ("HTTPS://Site.TEST:443/a", "/a"),
+        # mod_auth_tkt forgets the port, and may not know that there is TLS in front of it
+        ("http://site.test/a", "/a"),
+        ("http://site.test:8080/a", "/a"),
+        ("https://two.test/a?b#c", "https://two.test/a?b#c"),
+        ("https://TWO.test:443", "https://two.test/"),
+        ("https://three.test:8443/\u00e9", "https://three.test:8443/%C3%A9"),
+        ("https://[::1]:8443/a", "https://[::1]:8443/a"),
+    ],
+)
+def test_a_url_of_this_site_becomes_a_path_and_one_of_an_allowed_host_stays(
+    text: str, expected: str
+) -> None:
+    assert judged(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://evil.test/", "https://two.test.evil.test/", "https://xtwo.test/",
+        "https://two.test:8443/", "https://three.test/", "https://two.test./",
+        "https://two.test@evil.test/", "https://evil.test@two.test/", "https://al:pw@two.test/",
+        "https://two.test\\@evil.test/", "https://two.test\\.evil.test/", "https://two.test\\a",
+        "https:two.test/", "https:/two.test/", "https:///two.test/", "https://two.test//",
+        "https:\\\\two.test/", "https://two.test?a", "https://two.test#a", "https://two.test:/a",
+        "https://two.test:443x/", "https://two.test:+443/", "https:// two.test/", " https://two.test/",
+        "https://two.test/ ", "https://two.test/\ta", "https://two.te\nst/", "https://two.test\n/",
+        "https://tw\uff4f.test/", "https://two\u3002test/", "https://%74wo.test/",
+        "https://two.test/a\\b", "https://two.test//evil.test", "https://two.test/\\evil.test",
+        "https://two.test/auth", "https://two.test/x/../auth/ga", "https://site.test/auth/logout",
+        "https://site.test//evil.test", "https://site.test/\\evil.test", "//two.test/", "two.test",
+        "ftp://two.test/", "javascript://two.test/%0aalert(1)", "https://[::1]/", "https://[::1/",
+        "http://two.test/a",
+    ],
+)  # fmt: skip
+def test_no_other_url_is_taken(text: str) -> None:
+    assert judged(text) is None
+
+
+def test_an_http_site_is_gone_back_to_if_tickets_go_over_http_too() -> None:
+    assert judged("http://two.test/a", secure=False) == "http://two.test/a"
+
+
+@pytest.mark.parametrize(("length", "taken"), [(-1, True), (0, True), (1, False)])
+def test_a_url_has_a_greatest_length_too(length: int, taken: bool) -> None:
+    text = "https://two.test/"
+    text += "a" * (MAX_LENGTH - len(text) + length)
+    assert (judged(text) == text) is taken
+
+
+URLS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "https:", "https:/", "https:\\\\", "//", ""]),
+    st.sampled_from(["", "al@", "two.test@", "two.test:80@", "two.test\\@", "evil.test"]),
+    st.sampled_from(["two.test", "site.test", "evil.test", "two.test:443", "two.test."]),
+    HOSTILE,
+)
+
+
+@relaxed
+@given(URLS)
+def test_what_is_given_back_leads_to_this_site_or_an_allowed_one(text: str) -> None:
+    given_back = judged(text)
+    if given_back is None:
+        return
+    assert given_back.isascii()
+    assert "\\" not in given_back
+    where = urlsplit(urljoin("https://site.test/auth/ga", given_back))
+    assert (where.scheme, where.netloc) in {("https", "site.test"), ("https", "two.test")}
+    assert given_back[0] == "/" or given_back.startswith("https://two.test/")

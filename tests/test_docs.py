@@ -34,7 +34,7 @@ from tests.support import factored
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.rst"), *DOCS.glob("*.rst"), *DOCS.glob("decisions/*.rst")])
+PAGES = sorted([*ROOT.glob("*.rst"), *DOCS.glob("*.rst"), *DOCS.glob("*/*.rst")])
 INIS = ("develop.ini", "production.ini")
 
 SMALLEST = {

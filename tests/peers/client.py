@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import ssl
 import subprocess
 import time
 from collections.abc import Iterable
@@ -73,13 +74,46 @@ def form_of(answer: Answer) -> Form:
     return Form(parser.action, parser.fields)
 
 
+class _NamedConnection(http.client.HTTPConnection):
+    """To 127.0.0.1, over TLS to whoever proves to be the host of that name."""
+
+    def __init__(self, port: int, address: str, tls: ssl.SSLContext, name: str) -> None:
+        super().__init__("127.0.0.1", port, timeout=60, source_address=(address, 0))
+        self._tls = tls
+        self._name = name
+
+    def connect(self) -> None:
+        super().connect()
+        try:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+        except BaseException:
+            self.close()
+            raise
+
+
 @dataclass
 class Browser:
-    """A visitor of one server: keeps cookies by name and path, follows nothing by itself."""
+    """A visitor of one server: keeps cookies by name and path, follows nothing by itself.
+
+    :param tls: what it trusts; None: plain http
+    :param name: the host that it believes to visit, on the default port, whatever its real port is;
+        the name is never resolved. None: the address and the port themselves
+    :param wide_cookies: those with a Domain, ``(name, domain) -> (value, path)``; one visitor of
+        several hosts has one such dict, see :meth:`at`
+    """
 
     port: int
     address: str = field(default_factory=new_address)
     cookies: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    name: str | None = None
+    wide_cookies: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def at(self, name: str) -> Browser:
+        """host -> the same visitor there: of cookies it takes along only those with a Domain"""
+        return Browser(
+            self.port, self.address, tls=self.tls, name=name, wide_cookies=self.wide_cookies
+        )
 
     def request(
         self,
@@ -104,10 +138,7 @@ class Browser:
         headers: Iterable[tuple[str, str]] = (),
     ):
         """The same, with the answer's body still to be read."""
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=60, source_address=(self.address, 0)
-        )
-        with contextlib.closing(connection):
+        with contextlib.closing(self._connection()) as connection:
             connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", self.host)
             given = list(headers)
@@ -128,9 +159,20 @@ class Browser:
             with contextlib.closing(connection.getresponse()) as response:
                 yield response
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is not None:
+            return _NamedConnection(self.port, self.address, self.tls, self.name or "127.0.0.1")
+        return http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=60, source_address=(self.address, 0)
+        )
+
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return self.name or f"127.0.0.1:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}"
 
     def get(self, target: str, *headers: tuple[str, str]) -> Answer:
         return self.request("GET", target, headers=headers)
@@ -138,32 +180,57 @@ class Browser:
     def send(self, form: Form, **fields: str) -> Answer:
         """form, what is typed -> the answer, with the headers that a browser adds"""
         body = urlencode({**form.fields, **fields}).encode()
-        headers = [("Content-Type", FORM), ("Origin", f"http://{self.host}")]
+        headers = [("Content-Type", FORM), ("Origin", self.origin)]
         return self.request("POST", form.action, body, headers)
 
     def follow(self, answer: Answer) -> Answer:
         """redirect -> the page at its end"""
         for _ in range(5):
-            if answer.status not in (302, 303):
+            if answer.status not in (302, 303, 307):
                 return answer
-            answer = self.get(answer.header("Location"))
+            answer = self.get(self.target_of(answer))
         raise AssertionError(f"redirected again and again: {answer}")
 
+    def target_of(self, answer: Answer) -> str:
+        """redirect -> path and query of where it leads on this host; another host is a failure"""
+        location = answer.header("Location")
+        if location.startswith(self.origin + "/"):
+            return location.removeprefix(self.origin)
+        assert location.startswith("/") and not location.startswith("//"), location
+        return location
+
     def cookie_header(self, target: str) -> str:
+        held = [(name, *kept) for name, kept in self.cookies.items()]
+        held += [
+            (name, *kept)
+            for (name, domain), kept in self.wide_cookies.items()
+            if self._is_below(domain)
+        ]
         return "; ".join(
             f"{name}={value}"
-            for name, (value, path) in self.cookies.items()
+            for name, value, path in held
             if path == "/" or target == path or target.startswith((path + "/", path + "?"))
         )
 
+    def _is_below(self, domain: str) -> bool:
+        return f".{self.host}".endswith(f".{domain}")
+
     def _keep(self, line: str) -> None:
+        """A cookie with a Domain is another one than that of the same name without: RFC 6265 5.3"""
         pair, *attributes = [part.strip() for part in line.split(";")]
         name, _, value = pair.partition("=")
         said = dict(attribute.lower().partition("=")[::2] for attribute in attributes)
-        if said.get("max-age") == "0":
+        kept = (value, said.get("path", "/"))
+        over, domain = said.get("max-age") == "0", said.get("domain", "").removeprefix(".")
+        if domain and self._is_below(domain):
+            if over:
+                self.wide_cookies.pop((name, domain), None)
+            else:
+                self.wide_cookies[name, domain] = kept
+        elif over and not domain:
             self.cookies.pop(name, None)
-        else:
-            self.cookies[name] = (value, said.get("path", "/"))
+        elif not domain:
+            self.cookies[name] = kept
 
     # -- what a visitor does ----------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -23,12 +24,7 @@ from .harness import (
 )
 
 ONE, TWO = "one.example.test", "two.example.test"
-GATE = f"""
-auth_tkt.cookie_domain = example.test
-allowed_hosts =
-    {ONE}
-    {TWO}
-"""
+PARENT, CHILD = "example.test", "shop.example.test"
 
 
 @dataclass
@@ -37,25 +33,26 @@ class Two:
     sites: dict[str, Site]
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
-    folder = tmp_path_factory.mktemp("two-sites")
+@contextlib.contextmanager
+def started(folder: Path, one: str, two: str, shared_by: str) -> Iterator[Two]:
+    """folder, hosts, the ini line by which they share a ticket -> both on one nginx"""
     with contextlib.ExitStack() as ends:
-        sites = {ONE: Site(), TWO: Site()}
+        sites = {one: Site(), two: Site()}
         for site in sites.values():
             ends.callback(site.close)
-        factored = start_factored(folder / "factored", GATE)
+        gate = f"{shared_by}\nallowed_hosts =\n    {one}\n    {two}\n"
+        factored = start_factored(folder / "factored", gate)
         ends.callback(factored.stop)
         # No wildcard: this one must do for both, and for a third that nobody serves.
         port = free_port()
-        certificate = make_certificate(folder / "tls", ONE, TWO, "three.example.test")
+        certificate = make_certificate(folder / "tls", one, two, "three.example.test")
         lines = "\n".join(f"{host} 127.0.0.1:{site.port};" for host, site in sites.items())
         shipped = filled(
             "nginx/auth_request.conf",
             {
                 "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
                 "www.example.com 127.0.0.1:8080;": lines,
-                "server_name www.example.com;": f"server_name {ONE} {TWO};",
+                "server_name www.example.com;": f"server_name {one} {two};",
                 "/etc/ssl/www.example.com.pem": str(certificate.chain),
                 "/etc/ssl/www.example.com.key": str(certificate.key),
                 "127.0.0.1:8000": f"127.0.0.1:{factored.port}",
@@ -63,11 +60,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         )
         argv = nginx_argv(folder / "nginx", shipped)
         made = start_web_server(
-            folder / "nginx", argv, port, sites[ONE], factored, certificate.client
+            folder / "nginx", argv, port, sites[one], factored, certificate.client
         )
-        made.host = ONE
+        made.host = one
         ends.callback(made.server.stop)
         yield Two(made, sites)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    folder = tmp_path_factory.mktemp("two-sites")
+    with started(folder, ONE, TWO, "auth_tkt.cookie_domain = example.test") as both:
+        yield both
 
 
 def test_who_signs_in_at_one_is_known_at_the_other_and_signs_out_of_both(two: Two) -> None:
@@ -95,6 +99,22 @@ def test_who_signs_in_at_one_is_known_at_the_other_and_signs_out_of_both(two: Tw
     assert not at_one.signed_in("/page") and not at_two.signed_in("/page")
     for browser in (at_one, at_two):
         assert browser.get("/page?mark=copy", ("Cookie", copy)).status == 302
+
+
+def test_with_wild_domain_the_sites_below_share_the_login_of_the_one_above(tmp_path: Path) -> None:
+    with started(tmp_path / "two", PARENT, CHILD, "auth_tkt.wild_domain = true") as both:
+        above = both.web_server.visitor()
+        below = above.at(CHILD)
+        above.sign_in(both.web_server.factored.add_user(), "/page")
+        assert above.signed_in("/page") and below.signed_in("/page")
+        copy = below.cookie_header("/page")
+        # Where it was set for the host above, it must be removed for that one.
+        assert above.send(form_of(above.get("/auth/logout")), submit="logout").status in (200, 303)
+        assert not above.signed_in("/page") and not below.signed_in("/page")
+        assert below.get("/page?mark=copy", ("Cookie", copy)).status == 302
+        # Below, it is for the hosts below alone.
+        below.sign_in(both.web_server.factored.add_user(), "/page")
+        assert below.signed_in("/page") and not above.signed_in("/page")
 
 
 @pytest.mark.parametrize("host", [ONE, TWO])

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping
 
 from factored.interfaces import Environ, StartResponse, WsgiApp
-from factored.words import ENGLISH, Languages, _
+from factored.words import ENGLISH, Languages, Words, _
 
 HSTS = "max-age=31536000"
 HTML = ("Content-Type", "text/html; charset=utf-8")
@@ -52,6 +52,7 @@ class Answers:
     def __init__(self, *, hsts: bool = False, languages: Languages | None = None) -> None:
         self._headers = security_headers(hsts=hsts)
         self._languages = languages or Languages([ENGLISH])
+        self._escaped: dict[tuple[str, str], str] = {}
 
     def page(
         self, status: str, text: str, *headers: tuple[str, str], link: tuple[str, str] | None = None
@@ -63,21 +64,28 @@ class Answers:
 
         def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             words = self._languages.accepted(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
-            title = html.escape(words(TITLES[status[:3]]))
+            title = self._said(words, TITLES[status[:3]])
             onward = ""
             if link is not None:
-                url, label = html.escape(link[0]), html.escape(words(link[1]))
+                url, label = html.escape(link[0]), self._said(words, link[1])
                 onward = f'<p><a href="{url}">{label}</a></p>'
             body = (
                 f'<!DOCTYPE html>\n<html lang="{words.language}" dir="{words.direction}">'
                 f'<head><meta charset="utf-8"><title>{title}</title></head>'
-                f"<body><h1>{title}</h1><p>{html.escape(words(text))}</p>{onward}</body></html>\n"
+                f"<body><h1>{title}</h1><p>{self._said(words, text)}</p>{onward}</body></html>\n"
             )
             language = ("Content-Language", words.language)
             answer = self.answer(status, body.encode(), HTML, language, *headers)
             return answer(environ, start_response)
 
         return app
+
+    def _said(self, words: Words, text: str) -> str:
+        """one of the few texts that are said here -> it in this language, for HTML"""
+        key = words.language, text
+        if key not in self._escaped:
+            self._escaped[key] = html.escape(words(text))
+        return self._escaped[key]
 
     def answer(self, status: str, body: bytes, *headers: tuple[str, str]) -> WsgiApp:
         """status, body, headers -> app that gives this answer, and no body to HEAD"""

@@ -37,14 +37,17 @@ def digest(
     Source: mod_auth_tkt, README "Cookie Format"; for IPv6 Pyramid's form (address and time as
     text), which ``pyramid.authentication.calculate_digest`` reads.
     """
-    if ":" in address:
+    if address == NO_ADDRESS:
+        place = b"\0\0\0\0" + time.to_bytes(4, "big")
+    elif ":" in address:
         place = f"{address}{time}".encode()
     else:
         place = bytes(map(int, address.split("."))) + time.to_bytes(4, "big")
     key = secret.encode()
     body = b"\0".join((user.encode(), token.encode(), data.encode()))
-    inner = hashlib.new(hashalg, place + key + body).hexdigest()
-    return hashlib.new(hashalg, inner.encode() + key).hexdigest()
+    hashed = getattr(hashlib, hashalg)
+    inner = hashed(place + key + body).hexdigest()
+    return str(hashed(inner.encode() + key).hexdigest())
 
 
 def bound_address(address: str) -> str:
@@ -70,7 +73,7 @@ class TicketFormat:
     ) -> None:
         self.secrets = secrets
         self._hashalg = hashalg
-        digits = hashlib.new(hashalg).digest_size * 2
+        digits = getattr(hashlib, hashalg)().digest_size * 2
         self.shortest = digits
         """A cookie value that is not longer than its digest is no ticket."""
         self._shape = re.compile(
@@ -115,8 +118,6 @@ class TicketFormat:
             user = unquote(quoted_user, errors="strict")
         except UnicodeDecodeError:
             return None
-        if "\0" in user or quote(user, safe=USER_SAFE) != quoted_user:
-            return None
         issued_at = int(time, 16)
         if not any(
             hmac.compare_digest(
@@ -124,6 +125,8 @@ class TicketFormat:
             )
             for secret in self.secrets()
         ):
+            return None
+        if "\0" in user or quote(user, safe=USER_SAFE) != quoted_user:
             return None
         return Ticket(
             user, scheme, issued_at, int(login, 16), int(lifetime, 16), flag == "r",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 MAX_HEADER_BYTES = 8192
 """A longer Cookie header is answered 431 before anybody parses it."""
 
 
-def values(header: str, name: str) -> list[str]:
+def values(header: str, name: str) -> Iterator[str]:
     """Cookie header, name -> every value sent under that name, in order, as sent
 
+    Found one by one, so that who wants the first few does not pay for a header full of others.
     Quotes are part of a value: what factored writes has none, so a quoted copy is not its own.
     Source: RFC 6265 section 5.4 (a name may come several times, for other paths and domains).
     """
     prefix = name + "="
-    if prefix not in header:
-        return []
-    pairs = (pair.strip(" \t") for pair in header.split(";"))
-    return [pair[len(prefix) :] for pair in pairs if pair.startswith(prefix)]
+    start = header.find(prefix)
+    while start >= 0:
+        end = header.find(";", start)
+        if end < 0:
+            end = len(header)
+        before = start
+        while before and header[before - 1] in " \t":
+            before -= 1
+        if not before or header[before - 1] == ";":
+            yield header[start + len(prefix) : end].rstrip(" \t")
+        start = header.find(prefix, end)
 
 
 def line(

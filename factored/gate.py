@@ -86,14 +86,15 @@ class Gate:
         self._base = settings.base_auth_url
         self._below_base = settings.base_auth_url + "/"
         self._healthz = settings.base_auth_url + "/healthz"
-        self._verify = settings.base_auth_url + "/verify"
         self._forward = settings.base_auth_url + "/forward"
+        self._questions = frozenset((settings.base_auth_url + "/verify", self._forward))
         self._exempt = settings.excepted_paths
         self._identity_headers = settings.identity_headers
         self._identity_keys = (*IDENTITY_KEYS, *map(_environ_key, settings.identity_headers))
         self._sites = settings.sites
         self._knows_its_host = settings.public_url is not None
         self._proxies = env.TrustedProxies(settings.trusted_proxies)
+        self._has_proxies = bool(self._proxies)
         self._warned = False
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -117,16 +118,18 @@ class Gate:
         The order is the design's: nothing is looked at before the client's copies of identity
         are gone, and the auth app is reached with or without a ticket.
         """
+        if not environ.keys().isdisjoint(self._identity_keys):
+            for key in self._identity_keys:
+                environ.pop(key, None)
         env.repair_path(environ)
-        for key in self._identity_keys:
-            environ.pop(key, None)
         environ["factored.cookie_name"] = self._cookie_name
         environ["factored.base_auth_url"] = self._base
         path = environ.get("PATH_INFO", "")
-        is_question = path in (self._verify, self._forward)
+        is_question = path in self._questions
         refusal = self._malformed(environ, path)
-        believed = self._proxies.apply(environ) if self._proxies else False
-        refusal = refusal or self._foreign_host(environ, path)
+        believed = self._has_proxies and self._proxies.apply(environ)
+        if refusal is None and self._knows_its_host:
+            refusal = self._foreign_host(environ, path)
         if refusal is not None:
             return self._sign_in_first(environ) if is_question else refusal
         if is_question:
@@ -146,7 +149,7 @@ class Gate:
 
     def _malformed(self, environ: Environ, path: str) -> WsgiApp | None:
         """environ, path -> the answer to what nobody looks at any further, or None"""
-        if any(key in environ for key in PATH_HEADERS):
+        if not environ.keys().isdisjoint(PATH_HEADERS):
             return self._answers.page(
                 "400 Bad Request", _("A header of this request tries to move the path.")
             )
@@ -164,8 +167,8 @@ class Gate:
         return None
 
     def _foreign_host(self, environ: Environ, path: str) -> WsgiApp | None:
-        """environ, path -> 400 if public_url is set and another host is asked, else None"""
-        if not self._knows_its_host or path == self._healthz or env.host(environ) in self._sites:
+        """environ, path -> 400 if a host is asked that is not one of ours, else None"""
+        if path == self._healthz or env.host(environ) in self._sites:
             return None
         return self._answers.page("400 Bad Request", _("This site is not served under that name."))
 

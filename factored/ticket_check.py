@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from factored import cookies
 from factored.auth_tkt import (
@@ -21,10 +22,10 @@ from factored.environ import is_page_load
 from factored.interfaces import Clock, Environ, Revocations, Ticket
 from factored.settings import Settings
 
-MEMO_SIZE = 4096
-"""Verified tickets that are remembered; emptied when full. 600 bytes each."""
+MEMO_BYTES = 2 << 20
+"""Of Cookie headers whose tickets are remembered; emptied when full."""
 
-MAX_CANDIDATES = 8
+MAX_CANDIDATES = 4
 """Ticket cookies, junk of that length too, that one request for the site has verified at most."""
 
 
@@ -45,46 +46,55 @@ class TicketCheck:
         self._include_ip = settings.include_ip
         self._absolute_timeout_s = settings.auth_absolute_timeout
         self._reissue_s = settings.reissue_time
-        self._memo: dict[tuple[str, str], Ticket] = {}
+        self._memo: dict[tuple[str, str], list[Ticket]] = {}
+        self._memo_bytes = 0
         self._memo_secrets: tuple[str, ...] = ()
 
     def the_one(self, environ: Environ) -> Ticket | None:
-        """environ -> the ticket that counts: the newest good one; of several users, none"""
-        good = self.good(environ, MAX_CANDIDATES)
-        return newest(good) if good else None
+        """environ -> the ticket that counts: the newest good one; of several users, none
 
-    def good(self, environ: Environ, most: int | None = None) -> list[Ticket]:
-        """environ, how many cookies to look at (None: all) -> the good tickets among them
-
-        Verifying is remembered, and nothing unverified is; age and revocation are looked at anew
-        each time.
+        Verifying is remembered by the whole header, and nothing unverified is; age and revocation
+        are looked at anew each time.
         """
         header = environ.get("HTTP_COOKIE")
-        if not header:
+        if not header or not self._revocations.ready:
+            return None
+        secrets = self._tickets.secrets()
+        if secrets is not self._memo_secrets or self._memo_bytes > MEMO_BYTES:
+            # As a dropped secret verifies nothing any more.
+            self._memo, self._memo_bytes, self._memo_secrets = {}, 0, secrets
+        address = self._address(environ) if self._include_ip else NO_ADDRESS
+        memo = self._memo
+        verified = memo.get((header, address))
+        if verified is None:
+            verified = self._verified(header, address, MAX_CANDIDATES)
+            if verified:
+                memo[header, address] = verified
+                self._memo_bytes += len(header)
+        return newest(self._unended(verified))
+
+    def good(self, environ: Environ) -> list[Ticket]:
+        """environ -> all good tickets that it shows, however many others stand before them"""
+        header = environ.get("HTTP_COOKIE")
+        if not header or not self._revocations.ready:
             return []
+        return self._unended(self._verified(header, self._address(environ)))
+
+    def _verified(self, header: str, address: str, most: int | None = None) -> list[Ticket]:
+        """Cookie header, address, how many cookies to look at (None: all) -> tickets of ours"""
         shortest = self._tickets.shortest
-        values = [
-            value for value in cookies.values(header, self._cookie_name) if len(value) > shortest
+        found = (one for one in cookies.values(header, self._cookie_name) if len(one) > shortest)
+        parsed = (self._tickets.parse(value, address) for value in islice(found, most))
+        return [ticket for ticket in parsed if ticket is not None]
+
+    def _unended(self, verified: list[Ticket]) -> list[Ticket]:
+        now_s = self._now_s()
+        return [
+            ticket
+            for ticket in verified
+            if is_current(ticket, now_s, self._absolute_timeout_s)
+            and not self._revocations.revoked(ticket)
         ]
-        if not values or not self._revocations.ready:
-            return []
-        address = self._address(environ)
-        memo = self._memo_of_today()
-        good = []
-        for value in values[:most]:
-            ticket = memo.get((value, address))
-            if ticket is None:
-                ticket = self._tickets.parse(value, address)
-                if ticket is None:
-                    continue
-                if len(memo) >= MEMO_SIZE:
-                    memo.clear()
-                memo[value, address] = ticket
-            if is_current(
-                ticket, self._now_s(), self._absolute_timeout_s
-            ) and not self._revocations.revoked(ticket):
-                good.append(ticket)
-        return good
 
     def renewal(self, ticket: Ticket, environ: Environ) -> list[str]:
         """good ticket -> Set-Cookie texts with the same login's renewed ticket; none: not due
@@ -106,14 +116,6 @@ class TicketCheck:
             max_age_s=ends_at - now_s if ticket.remember else None,
         )
 
-    def _memo_of_today(self) -> dict[tuple[str, str], Ticket]:
-        """-> the memo; a new one once the secrets changed, as a dropped secret verifies nothing"""
-        secrets = self._tickets.secrets()
-        if secrets is not self._memo_secrets:
-            self._memo = {}
-            self._memo_secrets = secrets
-        return self._memo
-
     def _address(self, environ: Environ) -> str:
         """environ -> the address that its tickets are bound to"""
         return bound_address(environ.get("REMOTE_ADDR", "")) if self._include_ip else NO_ADDRESS
@@ -121,6 +123,8 @@ class TicketCheck:
 
 def newest(good: Sequence[Ticket]) -> Ticket | None:
     """good tickets -> the newest; None where there is none, or they are of several users"""
+    if len(good) == 1:
+        return good[0]
     if len({ticket.user for ticket in good}) != 1:
         return None
     return max(good, key=lambda ticket: ticket.issued_at)

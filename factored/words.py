@@ -31,6 +31,8 @@ RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 MAX_HEADER = 1000
 """Characters of Accept-Language that are looked at; browsers send some dozens."""
+REMEMBERED = 256
+"""Accept-Language headers whose answer is remembered; forgotten when there are more."""
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 MAX_CODE = 35
@@ -113,6 +115,7 @@ class Languages:
     def __init__(self, words: Iterable[Words], default: str = "en") -> None:
         self._words = {one.language.lower(): one for one in words}
         self.default = self.named(default) or next(iter(self._words.values()))
+        self._accepted: dict[str, Words] = {}
 
     def named(self, code: str) -> Words | None:
         """``de``, ``de-AT`` or ``de_AT``, whatever was sent -> Words, or None: not one of them
@@ -127,8 +130,18 @@ class Languages:
 
     def accepted(self, header: str) -> Words:
         """Accept-Language, whatever was sent -> the Words it likes best, else the default"""
+        header = header[:MAX_HEADER]
+        found = self._accepted.get(header)
+        if found is None:
+            found = self._best(header)
+            if len(self._accepted) >= REMEMBERED:
+                self._accepted = {}
+            self._accepted[header] = found
+        return found
+
+    def _best(self, header: str) -> Words:
         wanted = []
-        for item in header[:MAX_HEADER].lower().split(","):
+        for item in header.lower().split(","):
             match = RANGE.fullmatch("".join(item.split()))
             weight = float(match[2] or 1) if match else 0
             if match and weight:

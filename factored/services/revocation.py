@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 
 from factored.interfaces import Clock, RevocationStore, StoreError, Ticket
@@ -60,26 +61,29 @@ class RevocationList:
         self._clock = clock
         self._keep_s = keep_s
         self._housekeeping = (store.prune, *housekeeping)
-        self._by_pid: dict[int, _Known] = {}
+        self._known = _Known()
+        here = weakref.ref(self)
+        # To look at the process id for each request would cost more than all else asked here.
+        os.register_at_fork(after_in_child=lambda: _begin_anew(here()))
 
     @property
     def ready(self) -> bool:
-        known = self._known()
-        if known.thread is None or not known.thread.is_alive():
-            self._follow(known)
-        if known.read_until is None:
-            known.first_try.wait(FIRST_READ_WAIT_S)
+        known = self._known
+        if known.read_until is not None and known.thread is not None:
+            return True
+        self._follow(known)
+        known.first_try.wait(FIRST_READ_WAIT_S)
         return known.read_until is not None
 
     def revoked(self, ticket: Ticket) -> bool:
-        revoked = self._known().revoked
+        revoked = self._known.revoked
         return ticket.ticket_id in revoked or ticket.series in revoked
 
     def revoke(self, *values: str) -> None:
         if not values:
             return
         self._store.add(values, for_s=self._keep_s)
-        known = self._known()
+        known = self._known
         with known.lock:
             known.revoked = known.revoked.union(values)
             known.added = known.added.union(values)
@@ -89,7 +93,7 @@ class RevocationList:
 
         :raises StoreError: the store did not answer; what was known holds
         """
-        known = self._known()
+        known = self._known
         now_s = self._clock.monotonic_s()
         since = None
         if known.read_until is not None and now_s - known.full_read_at <= FULL_READ_S:
@@ -107,12 +111,7 @@ class RevocationList:
 
     def stop(self) -> None:
         """-> None; ends this process's thread"""
-        self._known().stop.set()
-
-    def _known(self) -> _Known:
-        """-> this process's; setdefault is one step, so two threads get the same"""
-        pid = os.getpid()
-        return self._by_pid.get(pid) or self._by_pid.setdefault(pid, _Known())
+        self._known.stop.set()
 
     def _follow(self, known: _Known) -> None:
         """Starts the thread that reads again and again, once in each process."""
@@ -120,9 +119,9 @@ class RevocationList:
             target=self._keep_reading, args=(known,), name="factored-revocations", daemon=True
         )
         with known.lock:
-            if known.thread is None or not known.thread.is_alive():
-                known.thread = thread
+            if known.thread is None:
                 thread.start()
+                known.thread = thread
 
     def _keep_reading(self, known: _Known) -> None:
         tidied_at = self._clock.monotonic_s()
@@ -145,3 +144,8 @@ class RevocationList:
                 log.exception("reading revocations failed; it is tried again")
             known.first_try.set()
             known.stop.wait(REREAD_S)
+
+
+def _begin_anew(of: RevocationList | None) -> None:
+    if of is not None:
+        of._known = _Known()

@@ -116,6 +116,7 @@ screenshots: $(VENV)/.check
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/servers.py
 	$(BIN)/python benchmarks/names.py
 
 # New messages come out untranslated, and a test says so: docs/translating.rst.

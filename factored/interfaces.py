@@ -621,7 +621,9 @@ class Stores(Protocol):
         """
 
     def check(self) -> None:
-        """-> None, if it answers and its records have the form that this release needs
+        """-> None, if it answers and its records have a form that this release may work with
+
+        That of a newer release too, if that one said so: nodes of both then serve side by side.
 
         :raises StoreError: they do not, or it did not answer; says what to do
         """
@@ -631,7 +633,7 @@ class Stores(Protocol):
 
         May run again, also after it was cut off half-way.
 
-        :raises StoreError: the store did not answer, or was made by a newer release
+        :raises StoreError: the store did not answer, or is only for a newer release
         """
 
     def close(self) -> None:

@@ -204,7 +204,7 @@ def _database(settings: Settings) -> str:
 def _schema(settings: Settings) -> str:
     stores = make_stores(settings, SystemClock())
     stores.check()
-    return f"is {stores.revision()}, the newest"
+    return f"is {stores.revision()}, which this release can use"
 
 
 def _key_file(

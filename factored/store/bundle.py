@@ -57,7 +57,7 @@ class SqlStores:
         return schema.revision(self.database)
 
     def check(self) -> None:
-        schema.require_newest(self.database)
+        schema.require_served(self.database)
 
     def upgrade(self) -> None:
         schema.upgrade(self.database)

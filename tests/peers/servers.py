@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,16 +60,22 @@ class Server:
     """A process of ours that listens on a port, with everything it printed in a file.
 
     :param ready_path: asked for until it answers 200; None: a connection is enough
+    :param environment: variables beside those of this process
     """
 
     argv: Sequence[str]
     port: int
     folder: Path
     ready_path: str | None = "/auth/readyz"
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> Server:
         self.launch()
+        return self.wait()
+
+    def wait(self) -> Server:
+        """-> itself, launched before, as soon as it answers"""
         try:
             eventually(self.answers, within_s=START_S)
         except BaseException:
@@ -86,6 +92,7 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             # gunicorn keeps a control socket there.
             "HOME": str(self.folder),
+            **self.environment,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -335,9 +342,13 @@ class User:
 
 @dataclass
 class Installation:
-    """A folder with database and keys; any number of ini files in it share them."""
+    """A folder with database and keys; any number of ini files in it share them.
+
+    :param environment: variables for its commands, beside those of this process
+    """
 
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     _users: int = 0
 
     def ini(self, name: str, text: str) -> Path:
@@ -355,7 +366,7 @@ class Installation:
     def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, env={**os.environ, **self.environment},
         )  # fmt: skip
 
     def initialise(self) -> dict[str, Any]:

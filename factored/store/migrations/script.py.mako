@@ -1,4 +1,7 @@
-"""${message}"""
+"""${message}
+
+The revision is NUMBER_from_OLDEST if older releases may serve on: docs/decisions, 0017.
+"""
 
 from alembic import op
 import sqlalchemy as sa

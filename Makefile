@@ -118,6 +118,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/servers.py
 	$(BIN)/python benchmarks/names.py
+	$(BIN)/python benchmarks/users.py
 
 # New messages come out untranslated, and a test says so: docs/translating.rst.
 locale: $(VENV)/.test

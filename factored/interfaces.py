@@ -133,6 +133,21 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be made, one of many; ``authenticators`` makes what he holds, from his new id."""
+
+    username: str
+    username_key: str
+    ticket_series: str = field(repr=False)
+    created_at: int
+    disabled_at: int | None = None
+    last_login_at: int | None = None
+    authenticators: Callable[[int], Sequence[Authenticator]] | None = field(
+        default=None, repr=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """A verified login. ``scheme`` is the path of the scheme that was proven (``ga``, ``em``)."""
 
@@ -392,6 +407,18 @@ class UserStore(Protocol):
         """names -> the User made, with the authenticator that the callable makes for its id
 
         :raises UserExists: the key is taken; nothing was changed
+        """
+
+    def find_many(self, username_keys: Sequence[str]) -> list[User]:
+        """up to 1,000 username_keys -> the users that there are, each once, in any order"""
+
+    def add_many(self, newcomers: Iterable[NewUser]) -> int:
+        """newcomers -> how many users were made: all of them, in one transaction
+
+        There may be very many: they are read bit by bit, and whoever makes them may call
+        :meth:`find_many` meanwhile, which does not see them yet. What they raise undoes everything.
+
+        :raises UserExists: a key is taken, or comes twice; nothing was changed
         """
 
     def remove(self, user_id: int, *, revoke_for_s: int) -> bool:

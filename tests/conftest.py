@@ -22,7 +22,7 @@ from chameleon.loader import MemoryLoader
 from chameleon.template import BaseTemplate
 
 from factored import plugins
-from factored.scripts import installation, users
+from factored.scripts import bulk, installation, users
 from tests.support import (
     NAME,
     Browser,
@@ -129,7 +129,7 @@ def make_site(
 
     A second site of one test shares the database. The commands go by the site's clock too.
     """
-    for commands in (installation, users):
+    for commands in (bulk, installation, users):
         monkeypatch.setattr(commands, "SystemClock", lambda: clock)
     monkeypatch.setattr(plugins, "entry_points", installed)
     gates = []

@@ -26,6 +26,7 @@ ROWS = [
     {
         "converters", "plugins", "keys", "clock", "codes", "names", "cookies", "browsers",
         "durations", "environ", "answers", "upstream", "engines", "old_keys", "colors", "templates",
+        "passphrase",
     },
     {"interfaces"},
     {"words"},

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from factored import __version__
 from factored.interfaces import FactoredError, UserExists
 from factored.names import BadName
-from factored.scripts import inifile, installation, output, users
+from factored.scripts import bulk, inifile, installation, output, users
 from factored.services.users import NoSuchUser
 
 DONE, FAILED, USAGE, NO_SUCH_USER, EXISTS = range(5)
@@ -76,8 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     _verb(top, "check", installation.check, "look at settings, database, keys, mail and clock")
 
     user = _group(
-        top, "user", "users: add, invite, remove, list, show, unlock, reset, disable, enable"
-    )
+        top, "user",
+        "users: add, invite, remove, list, show, unlock, reset, disable, enable, import, export",
+    )  # fmt: skip
     verb = _user_verb(user, "add", users.add, "create a user and show a QR code to enrol")
     verb.add_argument(
         "--qr", metavar="FILE", type=_picture, help="write the QR code to .png or .svg"
@@ -94,6 +95,28 @@ def _parser() -> argparse.ArgumentParser:
     _user_verb(user, "reset", users.reset, "print a one-time link to set up a new authenticator")
     _user_verb(user, "disable", users.disable, "keep a user out, and end the open tickets")
     _user_verb(user, "enable", users.enable, "let a disabled user in again")
+    verb = _verb(user, "import", bulk.import_users, "make users of a CSV file or an export")
+    verb.add_argument(
+        "file", metavar="FILE", help="CSV with a header line, or an export; - is stdin"
+    )
+    verb.add_argument("--atomic", action="store_true", help="import nobody if a line is refused")
+    _passphrase_options(verb)
+    verb.epilog = (
+        f"{verb.epilog} users.csv\n\n"
+        "  username,secret,label,disabled        only username is required\n"
+        "  al@example.com,JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP,Phone,no"
+    )
+    verb = _verb(user, "export", bulk.export_users, "write all users to a file that import reads")
+    verb.add_argument(
+        "file", metavar="FILE", nargs="?", default=bulk.STANDARD,
+        help="a new file; - or nothing is stdout",
+    )  # fmt: skip
+    verb.add_argument(
+        "--without-secrets", action="store_true",
+        help="leave the authenticators out, and ask for no passphrase",
+    )  # fmt: skip
+    _passphrase_options(verb)
+    verb.epilog = f"{verb.epilog} users.jsonl"
 
     key = _group(top, "keys", "rotate keys in two steps: add, then promote; then reencrypt")
     for name, command, text in (
@@ -136,6 +159,14 @@ def _user_verb(
     verb.add_argument("--username", required=True, metavar="NAME")
     verb.epilog = f"{verb.epilog} --username=al@example.com"
     return verb
+
+
+def _passphrase_options(verb: argparse.ArgumentParser) -> None:
+    either = verb.add_mutually_exclusive_group()
+    either.add_argument(
+        "--passphrase-file", metavar="FILE", help="its first line; else it is asked for"
+    )
+    either.add_argument("--passphrase-env", metavar="NAME", help="an environment variable")
 
 
 def _example(parent: Subparsers, name: str) -> str:

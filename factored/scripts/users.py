@@ -100,7 +100,7 @@ def _may_come_back(user: User, settings: Settings) -> bool:
 def list_all(args: argparse.Namespace, ini: Ini) -> int:
     stores = _open(ini)[2]
     if args.json:
-        output.document([_known(user) for user in stores.users.each()])
+        output.long_list(_known(user) for user in stores.users.each())
     else:
         for user in stores.users.each():
             output.result(user.username)

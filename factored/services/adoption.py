@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from factored import codes, names
-from factored.interfaces import Authenticator, AuthenticatorState, Cipher, Clock, FactoredError
+from factored.interfaces import (
+    Authenticator,
+    AuthenticatorState,
+    Cipher,
+    Clock,
+    FactoredError,
+    NewUser,
+)
 from factored.keys import SECRET
 from factored.services import audit
 from factored.services.enrolment import LABEL, SCHEME, place
@@ -94,13 +101,16 @@ class Adoption:
 
         def newcomer(old: OldUser) -> Newcomer:
             name = _name(old)
-            authenticator = None
+            authenticators = None
             try:
                 secret = read_secret(old.secret)
-                authenticator = partial(_authenticator, cipher, secret, now_s)
+                authenticators = partial(_authenticators, cipher, secret, now_s)
             except BadSecret as error:
                 without.append((name, f"the old secret {error}"))
-            return Newcomer(old, name, names.key(name), codes.new_id(), now_s, authenticator)
+            user = NewUser(
+                name, names.key(name), codes.new_id(), now_s, authenticators=authenticators
+            )
+            return Newcomer(old, user)
 
         count = self._legacy.adopt(newcomer)
         if count:
@@ -135,14 +145,20 @@ def _decode(secret: str) -> bytes:
     return base64.b32decode(secret + "=" * (-len(secret) % 8), casefold=True)
 
 
-def _authenticator(cipher: Cipher, secret: str, now_s: int, user_id: int) -> Authenticator:
+def _authenticators(cipher: Cipher, secret: str, now_s: int, user_id: int) -> tuple[Authenticator]:
     authenticator_id = codes.new_id()
     sealed = cipher.encrypt(SECRET, secret, bound_to=place(user_id, authenticator_id))
-    return Authenticator(
+    made = Authenticator(
         authenticator_id, user_id, SCHEME, LABEL, sealed, AuthenticatorState.ACTIVE, now_s,
         confirmed_at=now_s,
-        needs_renewal=len(_decode(secret)) < SECRET_BYTES,
+        needs_renewal=is_short(secret),
     )  # fmt: skip
+    return (made,)
+
+
+def is_short(secret: str) -> bool:
+    """base32 secret -> whether it is to be renewed"""
+    return len(_decode(secret)) < SECRET_BYTES
 
 
 def _name(old: OldUser) -> str:

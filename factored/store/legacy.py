@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from factored.interfaces import Authenticator
+from factored.interfaces import NewUser
+from factored.store.bulk import insert_users
 from factored.store.database import Database
-from factored.store.tables import AdoptedRow, AuthenticatorRow, UserRow
+from factored.store.tables import AdoptedRow, UserRow
 
 TABLE = "users"
 COLUMNS = frozenset({"id", "username", "secret", "generated_code", "generated_code_time_stamp"})
@@ -34,17 +35,10 @@ class OldUser:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """The user that an old row becomes.
-
-    ``authenticator`` makes what he holds, from his new id; None if the old row has nothing of use.
-    """
+    """The user that an old row becomes."""
 
     old: OldUser
-    username: str
-    username_key: str
-    ticket_series: str = field(repr=False)
-    created_at: int
-    authenticator: Callable[[int], Authenticator] | None = field(default=None, repr=False)
+    user: NewUser
 
 
 class LegacyUsers:
@@ -127,34 +121,7 @@ def _text(saved: object) -> str | None:
 
 
 def _insert(session: Session, newcomers: Sequence[Newcomer]) -> None:
-    session.execute(
-        insert(UserRow),
-        [
-            {
-                "username": one.username,
-                "username_key": one.username_key,
-                "ticket_series": one.ticket_series,
-                "created_at": one.created_at,
-            }
-            for one in newcomers
-        ],
-    )
-    # Not every database tells the ids of many rows inserted at once.
-    found = session.execute(
-        select(UserRow.username_key, UserRow.id).where(
-            UserRow.username_key.in_([one.username_key for one in newcomers])
-        )
-    )
-    ids = {row.username_key: row.id for row in found}
-    held = [
-        one.authenticator(ids[one.username_key])
-        for one in newcomers
-        if one.authenticator is not None
-    ]
-    if held:
-        session.execute(
-            insert(AuthenticatorRow), [{**asdict(one), "state": one.state.value} for one in held]
-        )
+    insert_users(session, [one.user for one in newcomers])
     session.execute(
         delete(AdoptedRow).where(AdoptedRow.old_id.in_([one.old.id for one in newcomers]))
     )

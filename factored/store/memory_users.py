@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
     Device,
+    NewUser,
     OpenTicket,
     User,
     UserExists,
@@ -107,6 +108,29 @@ class MemoryUserStore:
             self._last_id = user_id
             self._users[user_id] = user
             return user
+
+    def find_many(self, username_keys: Sequence[str]) -> list[User]:
+        wanted = set(username_keys)
+        with self._lock:
+            return [user for user in self._users.values() if user.username_key in wanted]
+
+    def add_many(self, newcomers: Iterable[NewUser]) -> int:
+        waiting = list(newcomers)  # outside the lock: whoever makes them may ask meanwhile
+        with self._lock:
+            taken = {user.username_key for user in self._users.values()}
+            made = {}
+            for user_id, new in enumerate(waiting, self._last_id + 1):
+                if new.username_key in taken:
+                    raise UserExists(new.username)
+                taken.add(new.username_key)
+                held = new.authenticators(user_id) if new.authenticators else ()
+                made[user_id] = User(
+                    user_id, new.username, new.username_key, new.ticket_series, new.created_at,
+                    new.disabled_at, tuple(held), new.last_login_at,
+                )  # fmt: skip
+            self._last_id += len(made)
+            self._users |= made
+            return len(made)
 
     def remove(self, user_id: int, *, revoke_for_s: int) -> bool:
         with self._lock:

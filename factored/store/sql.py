@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,10 +12,12 @@ from sqlalchemy.sql import Select
 from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
+    NewUser,
     User,
     UserExists,
 )
 from factored.store.attempts import bucket_owner, delete_attempts
+from factored.store.bulk import columns_of, insert_users, pages, plan_anew
 from factored.store.database import Database, database_now, row_count
 from factored.store.devices import drop_tickets
 from factored.store.tables import (
@@ -28,7 +30,7 @@ from factored.store.tables import (
 )
 
 PAGE = 500
-"""Users read at a time by :meth:`SqlUserStore.each`."""
+"""Users read, or made, at a time."""
 
 
 class SqlUserStore:
@@ -67,10 +69,37 @@ class SqlUserStore:
             except IntegrityError as error:
                 raise UserExists(username) from error
             if authenticator is not None:
-                session.add(_authenticator_row(authenticator(row.id)))
+                session.add(AuthenticatorRow(**columns_of(authenticator(row.id))))
                 session.flush()
                 session.expire(row)
             return _user(row)
+
+    def find_many(self, username_keys: Sequence[str]) -> list[User]:
+        wanted = [key for key in username_keys if "\0" not in key]
+        with self._database.reading() as session:
+            plan_anew(session)
+            rows = session.scalars(
+                select(UserRow)
+                .where(UserRow.username_key.in_(wanted))
+                .options(selectinload(UserRow.authenticators))
+            )
+            return [_user(row) for row in rows]
+
+    def add_many(self, newcomers: Iterable[NewUser]) -> int:
+        some = pages(newcomers, PAGE)
+        page = next(some, [])  # made before the first lock is taken
+        if not page:
+            return 0
+        added = 0
+        with self._database.writing() as session:
+            while page:
+                try:
+                    insert_users(session, page)
+                except IntegrityError as error:
+                    raise UserExists(f"one of {len(page)} names") from error
+                added += len(page)
+                page = next(some, [])
+        return added
 
     def remove(self, user_id: int, *, revoke_for_s: int) -> bool:
         with self._database.writing() as session:
@@ -119,7 +148,7 @@ class SqlUserStore:
                     AuthenticatorRow.state == AuthenticatorState.PENDING.value,
                 )
             )
-            session.add(_authenticator_row(authenticator))
+            session.add(AuthenticatorRow(**columns_of(authenticator)))
 
     def confirm(
         self, authenticator_id: str, step: int, *, ticket_series: str, now_s: int, revoke_for_s: int
@@ -279,22 +308,6 @@ def _active(session: Session, user_id: int, scheme: str | None = None) -> list[s
     if scheme is not None:
         found = found.where(AuthenticatorRow.scheme == scheme)
     return list(session.scalars(found))
-
-
-def _authenticator_row(held: Authenticator) -> AuthenticatorRow:
-    return AuthenticatorRow(
-        id=held.id,
-        user_id=held.user_id,
-        scheme=held.scheme,
-        label=held.label,
-        secret=held.secret,
-        state=held.state.value,
-        created_at=held.created_at,
-        confirmed_at=held.confirmed_at,
-        last_used_at=held.last_used_at,
-        last_step=held.last_step,
-        needs_renewal=held.needs_renewal,
-    )
 
 
 def _authenticator(row: AuthenticatorRow) -> Authenticator:

@@ -12,7 +12,7 @@ from factored.codes import new_id
 from factored.interfaces import Attempt, Charge, Device, Limit, LinkKind, StoreError, Stores
 from tests.contract.challenge_store import challenge
 from tests.contract.ticket_store import ticket
-from tests.contract.user_store import add, authenticator
+from tests.contract.user_store import add, authenticator, newcomer
 from tests.support import NOW_S, at_once
 
 
@@ -38,6 +38,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "users.find": lambda stores: stores.users.find("al"),
     "users.get": lambda stores: stores.users.get(1),
     "users.add": lambda stores: add(stores, "bo"),
+    "users.find_many": lambda stores: stores.users.find_many(["al"]),
+    "users.add_many": lambda stores: stores.users.add_many([newcomer("bo")]),
     "users.remove": lambda stores: stores.users.remove(1, revoke_for_s=1),
     "users.each": lambda stores: list(stores.users.each()),
     "users.accept_step": lambda stores: stores.users.accept_step("a", 1, now_s=NOW_S),

@@ -6,7 +6,7 @@ Asks for ``stores`` with ``users``; what removing takes along with it is tested 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from factored.interfaces import (
     Device,
     Limit,
     LinkKind,
+    NewUser,
     User,
     UserExists,
 )
@@ -42,6 +43,11 @@ def add(
         name, name.lower(), ticket_series=new_id(), now_s=NOW_S, authenticator=held
     )
     return user
+
+
+def newcomer(name: str, **changed: Any) -> NewUser:
+    """name -> a user to be made with many others, who holds nothing unless told otherwise"""
+    return replace(NewUser(name, name.lower(), new_id(), NOW_S), **changed)
 
 
 class UserStoreContract:
@@ -126,6 +132,93 @@ class UserStoreContract:
         for user in stores.users.each():
             assert stores.users.remove(user.id, revoke_for_s=60)
         assert list(stores.users.each()) == []
+
+    # -- many at once -----------------------------------------------------------------------------
+
+    def test_many_are_found_by_their_keys_and_others_are_not(self, stores: Any) -> None:
+        made = {name: add(stores, name) for name in "abcdefgh"}
+        found = stores.users.find_many(["c", "A", "a", "nobody", "", "g\0", "c ", "h"])
+        assert {user.username: user for user in found} == {name: made[name] for name in "cah"}
+        assert stores.users.find_many([]) == []
+
+    def test_of_a_thousand_keys_all_are_found(self, stores: Any) -> None:
+        many = [f"user {number}" for number in range(1000)]
+        assert stores.users.add_many(newcomer(name) for name in many) == 1000
+        found = stores.users.find_many(many)
+        assert sorted(user.username for user in found) == sorted(many)
+
+    def test_many_are_made_as_told_with_what_they_hold(self, stores: Any) -> None:
+        bystander = add(stores, "bo")
+        off = newcomer("Off", disabled_at=NOW_S - 5, last_login_at=NOW_S - 9)
+        two = newcomer(
+            "two",
+            authenticators=lambda user_id: [
+                authenticator(user_id, label="One ☎", last_step=7, last_used_at=NOW_S - 1),
+                authenticator(user_id, label="Two", needs_renewal=True, created_at=NOW_S + 1),
+            ],
+        )
+        rest = [newcomer(f"user {number}") for number in range(8)]
+        assert stores.users.add_many(iter([off, two, *rest])) == 10
+        stored = stores.users.find("off")
+        assert (stored.username, stored.ticket_series) == ("Off", off.ticket_series)
+        assert (stored.created_at, stored.disabled_at) == (NOW_S, NOW_S - 5)
+        assert (stored.last_login_at, stored.authenticators) == (NOW_S - 9, ())
+        stored = stores.users.find("two")
+        assert [one.user_id for one in stored.authenticators] == [stored.id] * 2
+        first, second = stored.authenticators
+        assert (first.label, first.last_step, first.last_used_at) == ("One ☎", 7, NOW_S - 1)
+        assert (second.label, second.needs_renewal) == ("Two", True)
+        assert stores.users.accept_step(first.id, 8, now_s=NOW_S)
+        assert len({user.id for user in stores.users.each()}) == 11
+        assert stores.users.find("bo") == bystander
+
+    def test_nobody_is_made_of_nothing(self, stores: Any) -> None:
+        assert stores.users.add_many([]) == 0
+        assert list(stores.users.each()) == []
+
+    @pytest.mark.parametrize("last", ["bo", "user 0"])
+    def test_many_are_made_or_none_if_a_key_is_taken_or_comes_twice(
+        self, stores: Any, last: str
+    ) -> None:
+        bystander = add(stores, "bo")
+        names = [*(f"user {number}" for number in range(8)), last]
+        with pytest.raises(UserExists):
+            stores.users.add_many(newcomer(name) for name in names)
+        assert list(stores.users.each()) == [bystander]
+
+    def test_what_goes_wrong_half_way_undoes_all_of_it(self, stores: Any) -> None:
+        def some() -> Iterator[NewUser]:
+            yield from (newcomer(f"user {number}") for number in range(8))
+            raise ZeroDivisionError
+
+        def fail(user_id: int) -> list[Authenticator]:
+            raise ZeroDivisionError
+
+        for newcomers in (some(), [newcomer("al"), newcomer("bo", authenticators=fail)]):
+            with pytest.raises(ZeroDivisionError):
+                stores.users.add_many(newcomers)
+            assert list(stores.users.each()) == []
+
+    def test_whoever_makes_them_may_look_for_others_meanwhile(self, stores: Any) -> None:
+        bo = add(stores, "bo")
+
+        def some() -> Iterator[NewUser]:
+            for number in range(8):
+                assert stores.users.find_many(["bo", "user 0"]) == [bo]
+                yield newcomer(f"user {number}")
+
+        assert stores.users.add_many(some()) == 8
+
+    def test_of_many_that_make_the_same_at_once_one_succeeds(self, stores: Any) -> None:
+        def attempt(number: int) -> bool:
+            try:
+                stores.users.add_many(newcomer(f"user {one}") for one in range(4))
+            except UserExists:
+                return False
+            return True
+
+        assert sum(at_once(6, attempt)) == 1
+        assert len(list(stores.users.each())) == 4
 
     # -- TOTP steps -------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import pytest
 from factored.codes import new_key
 from factored.interfaces import StoreContext, StoreError
 from factored.keys import create_file
-from factored.scripts import installation, users
+from factored.scripts import bulk, installation, users
 from factored.services import parts
 from factored.store import bundle
 from factored.store.bundle import MemoryStores
@@ -48,7 +48,7 @@ def kept(clock: FixedClock, offer: Offer, monkeypatch: pytest.MonkeyPatch) -> Ke
         raise AssertionError("a database was opened")
 
     monkeypatch.setattr(bundle, "Database", no_database)
-    for commands in (installation, users):
+    for commands in (bulk, installation, users):
         monkeypatch.setattr(commands, "SystemClock", lambda: clock)
     return made
 

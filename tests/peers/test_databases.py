@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from factored.interfaces import Attempt, Charge, Limit, StoreError
 from factored.store import schema
 from factored.store.attempts import LOCKS, SqlAttemptStore
+from factored.store.bulk import plan_anew
 from factored.store.bundle import SqlStores
 from factored.store.database import Database, database_now
 from factored.store.tables import AttemptLockRow, Base, UserRow
@@ -133,6 +134,19 @@ class TestAttemptStore(AttemptStoreContract):
 
 class TestRevocationStore(RevocationStoreContract):
     pass
+
+
+# -- many users ------------------------------------------------------------------------------------
+
+
+@only_postgresql
+def test_plans_for_many_users_are_made_anew_and_no_others(sql: SqlStores) -> None:
+    shown = sa.text("SHOW plan_cache_mode")
+    with sql.database.writing() as session:
+        plan_anew(session)
+        assert session.scalar(shown) == "force_custom_plan"
+    with sql.database.writing() as session:
+        assert session.scalar(shown) == "auto"
 
 
 # -- tables ----------------------------------------------------------------------------------------

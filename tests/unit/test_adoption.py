@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from factored import codes, keys
-from factored.interfaces import StoreError
+from factored.interfaces import NewUser, StoreError
 from factored.keys import KeyRing
 from factored.schemes import totp
 from factored.services import adoption
@@ -301,7 +301,7 @@ def test_an_error_at_the_last_row_undoes_all_of_them(stores: SqlStores, fill: Fi
         if old.id == 4:
             raise KeyboardInterrupt
         name = str(old.username)
-        return Newcomer(old, name, name, codes.new_id(), NOW_S)
+        return Newcomer(old, NewUser(name, name, codes.new_id(), NOW_S))
 
     with pytest.raises(KeyboardInterrupt):
         old_users.adopt(make)

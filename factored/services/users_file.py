@@ -1,7 +1,7 @@
 """Users in a file that moves between stores: JSON lines, sealed, secrets under a passphrase.
 
 The first line says what the file is and how the passphrase becomes keys, the last one is the seal
-of all before it, and each line between them is a user. the why is in
+of all before it, and each line between them is a user. The why is in
 ``docs/decisions/0016-exports-are-sealed.rst``.
 """
 

@@ -11,28 +11,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
 from factored.interfaces import Ticket
+from tests.peers.servers import Server, free_port
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
 BODY = b"x" * 1024
 CONNECTIONS = 8
-START_S = 20
 
 SERVERS = {
     "waitress": ("use = egg:waitress#main\nlisten = 127.0.0.1:{port}\nthreads = 4", "pserve"),
@@ -81,36 +81,17 @@ class Asked(NamedTuple):
     slow_ms: float
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def serving(folder: Path, kind: str, *, gated: bool) -> Iterator[int]:
-    """folder, kind of server -> the port that it listens on"""
+def server_of(folder: Path, kind: str, *, gated: bool) -> Server:
+    """folder, kind of server -> it, not started"""
     port = free_port()
     section, command = SERVERS[kind]
     ini = folder / f"{kind}-{gated}.ini"
     app = "gated" if gated else "page"
     ini.write_text(INI.format(app=app, server=section.format(port=port)))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    process = subprocess.Popen(
-        [str(BIN / command), str(ini)], env=environment, cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    return Server(
+        [str(BIN / command), str(ini)], port, folder / f"{kind}-{gated}",
+        ready_path=None, environment={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    try:
-        ends_at = time.monotonic() + START_S
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            if process.poll() is not None or time.monotonic() > ends_at:
-                raise SystemExit(f"{command} {ini} did not start")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def ask(port: int, cookie: str, seconds: int) -> Asked:
@@ -148,11 +129,12 @@ def measure(folder: Path, rounds: int, seconds: int) -> dict[str, dict[bool, lis
     subprocess.run([str(BIN / "factored"), "init", str(ini)], check=True, capture_output=True)
     cookie = a_ticket(folder)
     with contextlib.ExitStack() as ends:
-        ports = {
-            (kind, gated): ends.enter_context(serving(folder, kind, gated=gated))
-            for kind in SERVERS
-            for gated in (False, True)
-        }
+        ports = {}
+        for kind in SERVERS:
+            for gated in (False, True):
+                server = server_of(folder, kind, gated=gated).start()
+                ends.callback(server.stop)
+                ports[kind, gated] = server.port
         for (kind, gated), port in ports.items():
             found.setdefault(kind, {})[gated] = []
             ask(port, cookie, 1)

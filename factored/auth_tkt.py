@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from urllib.parse import quote, unquote
 
 from factored import cookies
+from factored.environ import host_name
 from factored.interfaces import Ticket
 from factored.settings import Settings
 
@@ -165,7 +166,7 @@ class TicketCookie:
     def set_lines(self, value: str, host: str, *, max_age_s: int | None) -> list[str]:
         """cookie value, Host header, seconds (None: until the browser ends) -> Set-Cookie texts"""
         domains: list[str | None] = [*self._domains(host)]
-        name = _host_name(host)
+        name = host_name(host)
         if not any(domain and f".{name}".endswith(f".{domain}") for domain in domains):
             domains.append(None)
         return [self._line(value, domain, max_age_s) for domain in domains]
@@ -177,7 +178,7 @@ class TicketCookie:
     def _domains(self, host: str) -> list[str]:
         """``localhost`` and addresses have no domain: browsers refuse such a cookie."""
         domains = [self._domain] if self._domain else []
-        name = _host_name(host)
+        name = host_name(host)
         if self._wild and re.fullmatch(r"([a-z0-9-]+\.)+[a-z][a-z0-9-]*", name, re.ASCII):
             domains.append(name)
         return list(dict.fromkeys(domains))
@@ -187,7 +188,3 @@ class TicketCookie:
             self._name, value, path=self._path, secure=self._secure, http_only=self._http_only,
             samesite=self._samesite, domain=domain, max_age_s=max_age_s,
         )  # fmt: skip
-
-
-def _host_name(host: str) -> str:
-    return re.sub(r":[0-9]*$", "", host.strip().lower())

@@ -111,6 +111,11 @@ def host(environ: Environ) -> str:
     return canonical_host(environ.get("HTTP_HOST", ""), environ.get("wsgi.url_scheme", "http"))
 
 
+def host_name(host: str) -> str:
+    """Host header -> its name in lower case, without a port"""
+    return re.sub(r":[0-9]*$", "", host.strip().lower())
+
+
 def host_of(url: str) -> str:
     """``https://host:port`` -> its host as :func:`canonical_host` writes it"""
     scheme, _, host = url.partition("://")

@@ -93,8 +93,7 @@ class Gate:
         self._identity_keys = (*IDENTITY_KEYS, *map(_environ_key, settings.identity_headers))
         self._sites = settings.sites
         self._knows_its_host = settings.public_url is not None
-        self._proxies = env.TrustedProxies(settings.trusted_proxies)
-        self._has_proxies = bool(self._proxies)
+        self._proxies = env.TrustedProxies(settings.trusted_proxies) or None
         self._warned = False
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -127,7 +126,7 @@ class Gate:
         path = environ.get("PATH_INFO", "")
         is_question = path in self._questions
         refusal = self._malformed(environ, path)
-        believed = self._has_proxies and self._proxies.apply(environ)
+        believed = self._proxies is not None and self._proxies.apply(environ)
         if refusal is None and self._knows_its_host:
             refusal = self._foreign_host(environ, path)
         if refusal is not None:
@@ -138,7 +137,7 @@ class Gate:
             return self._auth(environ, path)
         ticket = self._tickets.the_one(environ)
         if ticket is not None:
-            user = ticket.user.encode().decode("latin-1")
+            user = _wsgi_text(ticket.user)
             environ["REMOTE_USER"] = environ["HTTP_FACTORED_USER"] = user
             environ["factored.identity"] = ticket.user
             environ["factored.ticket"] = ticket
@@ -203,7 +202,7 @@ class Gate:
         asked = about.asked(environ) if about else environ
         ticket = self._tickets.the_one(asked)
         if ticket is not None:
-            user = ticket.user.encode().decode("latin-1")
+            user = _wsgi_text(ticket.user)
             identity = [(name, user) for name in self._identity_headers]
             yes = self._answers.answer(
                 "200 OK", b"", *identity, ("Factored-Schemes", ticket.scheme)
@@ -291,6 +290,11 @@ class Gate:
             _("Sign-in is not possible at the moment. Please try again in a few seconds."),
             ("Retry-After", "5"),
         )
+
+
+def _wsgi_text(text: str) -> str:
+    """text -> the same as PEP 3333 has it: its UTF-8 bytes seen as latin-1"""
+    return text.encode().decode("latin-1")
 
 
 def _environ_key(header: str) -> str:

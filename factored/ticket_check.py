@@ -63,7 +63,7 @@ class TicketCheck:
         if secrets is not self._memo_secrets or self._memo_bytes > MEMO_BYTES:
             # As a dropped secret verifies nothing any more.
             self._memo, self._memo_bytes, self._memo_secrets = {}, 0, secrets
-        address = self._address(environ) if self._include_ip else NO_ADDRESS
+        address = self._address(environ)
         memo = self._memo
         verified = memo.get((header, address))
         if verified is None:

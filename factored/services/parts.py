@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from factored import keys, plugins
 from factored.converters import TRUE, as_lines, as_secrets
-from factored.environ import is_loopback
+from factored.environ import host_name, is_loopback
 from factored.ini_keys import KEYS
 from factored.interfaces import (
     Clock,
@@ -107,7 +106,7 @@ def make_postman(settings: Settings) -> Postman:
 
 def _sender(settings: Settings) -> str:
     """settings -> the address that mails come from, made up of the site's name if need be"""
-    host = re.sub(r":[0-9]+$", "", (settings.public_url or "").partition("://")[2]) or "localhost"
+    host = host_name((settings.public_url or "").partition("://")[2]) or "localhost"
     given = settings.email_auth_sender or settings.mail.get("mail.default_sender")
     return given or f"factored@{host}"
 
@@ -162,7 +161,7 @@ def notices(settings: Settings) -> list[str]:
         found.append(f"mail.host = {host}: mails travel in clear text; set mail.tls = true")
     domain = settings.cookie_domain
     for site in sorted(settings.allowed_hosts):
-        if domain and not f".{site.partition(':')[0]}".endswith(f".{domain}"):
+        if domain and not f".{host_name(site)}".endswith(f".{domain}"):
             found.append(
                 f"allowed_hosts: no ticket is shared with {site}, which is not in {domain}"
             )

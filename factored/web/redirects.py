@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote
 
-from factored.environ import HOST, canonical_host
+from factored.environ import HOST, canonical_host, host_name
 
 MAX_LENGTH = 2048
 """Characters as quoted, so that what one page hands out the next one takes back."""
@@ -41,11 +41,7 @@ def way_back(
     if host in allowed_hosts:
         there = f"{scheme}://{host}{path}"
         return there if len(there) <= MAX_LENGTH and not (secure and scheme == "http") else None
-    return path if _name(host) == _name(own_host) else None
-
-
-def _name(host: str) -> str:
-    return re.sub(r":[0-9]*$", "", host.strip().lower())
+    return path if host_name(host) == host_name(own_host) else None
 
 
 def local_path(text: str, auth_path: str) -> str | None:

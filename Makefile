@@ -1,5 +1,6 @@
 # make demo         factored in front of its demo site on http://127.0.0.1:8000, with a user to log in as
 # make test         the quick tests
+# make bench        what it costs, beside its peers (QUICK=1, FULL=1, NAME=gate)
 # make check        everything that must hold before a release
 # make locale       the catalogues of translations, made anew from the sources
 # make screenshots  the pictures in docs/images, of the pages as they are now
@@ -41,6 +42,11 @@ $(VENV)/.test: $(VENV)/.made $(MADE_FROM)
 $(VENV)/.check: $(VENV)/.test
 	@echo "Installing what the checks need into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --editable ".[test,check,browser]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo "Installing what factored is compared with into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable ".[test,bench]"
 	@touch $@
 
 # -- a first look ---------------------------------------------------------------------------------
@@ -114,11 +120,10 @@ package: $(VENV)/.check
 screenshots: $(VENV)/.check
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: $(VENV)/.test
-	$(BIN)/python benchmarks/gate.py
-	$(BIN)/python benchmarks/servers.py
-	$(BIN)/python benchmarks/names.py
-	$(BIN)/python benchmarks/users.py
+# A few minutes; QUICK=1 for less than one, FULL=1 for as many samples as the promises name.
+# One of them: make bench NAME=gate. Tables here, and as JSON in build/bench.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)$(if $(FULL),--full) $(NAME)
 
 # New messages come out untranslated, and a test says so: docs/translating.rst.
 locale: $(VENV)/.test

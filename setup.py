@@ -83,6 +83,7 @@ setup(
         "gunicorn": ["gunicorn>=22"],
         "paste": ["Paste>=3.10"],
         "test": [*TESTS, "gunicorn>=22"],
+        "bench": ["WSGIProxy2>=0.5.1"],
         "browser": ["playwright", "axe-playwright-python"],
         "check": ["mypy", "ruff", "Sphinx", "furo", "build"],
     },

@@ -1,17 +1,12 @@
 """What the gate costs for each request, beside what it cannot be quicker than.
 
-Run by ``make bench``. All cases are measured in turns within one run, so that a machine that is
-busy for a moment is unfair to none. Microseconds for one request, the making of its environ
-included: the median of the rounds and the middle half of them. The ratio is to the bare
-downstream.
+All cases are measured in turns within one run, so that a machine that is busy for a moment is
+unfair to none. The making of the environ is included.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,10 +18,13 @@ from typing import Any
 from pyramid.authentication import AuthTktCookieHelper
 from pyramid.request import Request
 
+from benchmarks.report import Effort, Row, Table
 from factored import app as composition
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
 from factored.interfaces import Ticket
+
+NEEDS: dict[str, str] = {}
 
 SECRET = "a-ticket-secret-for-benchmarks-0123456789"
 USER = "al@example.com"
@@ -123,7 +121,7 @@ def cases(gate: Any, series: str) -> dict[str, tuple[Callable[[str], str], list[
     }
 
 
-def measure(found: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+def timed(found: dict[str, Any], rounds: int) -> dict[str, list[float]]:
     """cases -> microseconds for one request in each round"""
     spent: dict[str, list[float]] = {name: [] for name in found}
     places = dict.fromkeys(found, 0)
@@ -141,24 +139,12 @@ def measure(found: dict[str, Any], rounds: int) -> dict[str, list[float]]:
     return spent
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+def measure(effort: Effort) -> list[Table]:
+    """-> one table: microseconds for one request"""
+    rounds = {"quick": 30, "normal": 200, "full": 1000}[effort]
     with tempfile.TemporaryDirectory() as folder:
         gate, series = make_gate(Path(folder))
-        spent = measure(cases(gate, series), args.rounds)
+        spent = timed(cases(gate, series), rounds)
         gate.close()
-    table = {name: statistics.quantiles(times, n=4) for name, times in spent.items()}
-    if args.json:
-        print(json.dumps({name: {"median_us": middle} for name, (_, middle, _) in table.items()}))
-        return
-    bare = table["bare downstream"][1]
-    print(f"{'microseconds for one request':<28} {'median':>8} {'middle half':>17} {'ratio':>7}")
-    for name, (low, middle, high) in table.items():
-        print(f"{name:<28} {middle:>8.1f} {f'{low:.1f} - {high:.1f}':>17} {middle / bare:>6.1f}x")
-
-
-if __name__ == "__main__":
-    main()
+    rows = [Row(name, times) for name, times in spent.items()]
+    return [Table("One request, in this process", "us", rows)]

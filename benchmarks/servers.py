@@ -1,18 +1,13 @@
 """What the gate takes of a server's requests: a WSGI app under waitress and gunicorn.
 
-Run by ``make bench``; needs wrk. Each round asks every case for some seconds, one after another, so
-that a machine that is busy for a moment is unfair to none. Requests a second and the latency of the
-median and the slowest hundredth: medians of the rounds. ``kept`` is the share of the bare app's
-requests a second in the same round, its median and range.
+Each round starts every server anew, as two starts of one differ more than what is looked for, and
+asks each for some seconds, the gated one and the bare one by turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,12 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.report import Effort, Row, Table
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
 from factored.interfaces import Ticket
 from tests.peers.servers import Server, free_port
+
+NEEDS = {"wrk": "wrk"}
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,67 +117,46 @@ def a_ticket(folder: Path) -> str:
     return f"theme=dark; auth_tkt={form.issue(ticket)}"
 
 
-def measure(folder: Path, rounds: int, seconds: int) -> dict[str, dict[bool, list[Asked]]]:
-    """-> kind of server -> with the gate or without -> what each round gave"""
-    found: dict[str, dict[bool, list[Asked]]] = {}
-    ini = folder / "init.ini"
-    ini.write_text(INI.format(app="gated", server=SERVERS["waitress"][0].format(port=0)))
-    subprocess.run([str(BIN / "factored"), "init", str(ini)], check=True, capture_output=True)
-    cookie = a_ticket(folder)
+def a_round(folder: Path, kind: str, cookie: str, seconds: int) -> dict[bool, Asked]:
+    """kind of server -> with the gate or without -> what was measured; both run side by side"""
+    found: dict[bool, list[Asked]] = {False: [], True: []}
     with contextlib.ExitStack() as ends:
-        ports = {}
-        for kind in SERVERS:
-            for gated in (False, True):
-                server = server_of(folder, kind, gated=gated).start()
-                ends.callback(server.stop)
-                ports[kind, gated] = server.port
-        for (kind, gated), port in ports.items():
-            found.setdefault(kind, {})[gated] = []
-            ask(port, cookie, 1)
-        for number in range(rounds):
-            # In turns, so that neither is always the first.
-            order = list(ports.items())[:: 1 if number % 2 else -1]
-            for (kind, gated), port in order:
-                found[kind][gated].append(ask(port, cookie, seconds))
-    return found
+        servers = {gated: server_of(folder, kind, gated=gated) for gated in found}
+        for server in servers.values():
+            ends.callback(server.start().stop)
+        for server in servers.values():
+            ask(server.port, cookie, 1)
+        for gated in (False, True, True, False):
+            found[gated].append(ask(servers[gated].port, cookie, seconds))
+    return {
+        gated: Asked(*(statistics.mean(figures) for figures in zip(*both, strict=True)))
+        for gated, both in found.items()
+    }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed (Debian: apt install wrk)")
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), args.rounds, args.seconds)
-    table = {}
-    for kind, both in found.items():
-        shares = [
-            gate.per_s / bare.per_s for bare, gate in zip(both[False], both[True], strict=True)
-        ]
-        for gated, asked in both.items():
-            row = {key: statistics.median(getattr(one, key) for one in asked)
-                   for key in Asked._fields}  # fmt: skip
-            if gated:
-                row |= {
-                    "kept": statistics.median(shares),
-                    "least": min(shares),
-                    "most": max(shares),
-                }
-            table[f"{kind}, {'gate' if gated else 'bare'}"] = row
-    if args.json:
-        print(json.dumps(table))
-        return
-    print(f"{'':<18} {'requests/s':>10} {'median':>9} {'99 %':>9}   kept")
-    for name, row in table.items():
-        kept = "{kept:.1%} ({least:.1%} - {most:.1%})".format(**row) if "kept" in row else ""
-        print(
-            f"{name:<18} {row['per_s']:>10.0f} {row['median_ms']:>6.2f} ms "
-            f"{row['slow_ms']:>6.2f} ms   {kept}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+def measure(effort: Effort) -> list[Table]:
+    """-> for each kind of server a table of requests a second, and one of latencies"""
+    rounds, seconds = {"quick": (1, 1), "normal": (5, 2), "full": (15, 3)}[effort]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ini = folder / "init.ini"
+        ini.write_text(INI.format(app="gated", server=SERVERS["waitress"][0].format(port=0)))
+        subprocess.run([str(BIN / "factored"), "init", str(ini)], check=True, capture_output=True)
+        cookie = a_ticket(folder)
+        found = {
+            kind: [a_round(folder, kind, cookie, seconds) for _ in range(rounds)]
+            for kind in SERVERS
+        }
+    tables = []
+    for kind, each in found.items():
+        for title, unit, field in (
+            (f"1 KiB page under {kind}", "requests/s", "per_s"),
+            (f"Latency under {kind}, median", "ms", "median_ms"),
+            (f"Latency under {kind}, slowest hundredth", "ms", "slow_ms"),
+        ):
+            rows = [
+                Row(label, [getattr(one[gated], field) for one in each])
+                for gated, label in ((False, "bare app"), (True, "with the gate"))
+            ]
+            tables.append(Table(title, unit, rows))
+    return tables

@@ -1,0 +1,85 @@
+"""Runs benchmarks by name, all of them without: ``python -m benchmarks [--quick] [NAME ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import report
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NAMES = ("gate", "servers")
+RESULTS = Path(__file__).parents[1] / "build" / "bench"
+
+
+def described() -> str:
+    """-> what each benchmark measures, for ``--help``"""
+    lines = []
+    for name in NAMES:
+        said = (load(name).__doc__ or "").partition("\n")[0]
+        lines.append(f"  {name:<12} {said}")
+    return "\n".join(lines)
+
+
+def load(name: str) -> ModuleType:
+    """name -> module with ``measure(effort) -> tables``, and NEEDS: program -> Debian's package"""
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def is_there(program: str) -> bool:
+    """name of a program, or of a file of its package -> whether it is installed"""
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    return shutil.which(program, path=places) is not None or Path(program).is_file()
+
+
+def run(name: str, effort: report.Effort) -> bool:
+    """name, effort -> whether it ran; prints its tables and writes build/bench/NAME.json"""
+    module = load(name)
+    missing = {
+        program: package for program, package in module.NEEDS.items() if not is_there(program)
+    }
+    if missing:
+        packages = " ".join(sorted(set(missing.values())))
+        print(f"{name}: left out, {', '.join(missing)} not found (Debian: apt install {packages})")
+        return False
+    began = time.monotonic()
+    tables = module.measure(effort)
+    report.write(RESULTS / f"{name}.json", name, effort, tables)
+    for table in tables:
+        print(f"\n{table.text()}")
+    print(f"({name}: {time.monotonic() - began:.0f} s)", flush=True)
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Times factored beside its peers, one benchmark after another. "
+        "Tables go to the terminal, and as JSON to build/bench.",
+        epilog=f"benchmarks:\n{described()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="see below")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--quick", action="store_const", dest="effort", const="quick",
+                        default="normal", help="fewer rounds: all in less than a minute")  # fmt: skip
+    effort.add_argument("--full", action="store_const", dest="effort", const="full",
+                        help="as many samples and users as the promises name")  # fmt: skip
+    args = parser.parse_args()
+    unknown = sorted({*args.names} - {*NAMES})
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    ran = [run(name, args.effort) for name in args.names or NAMES]
+    return 0 if all(ran) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

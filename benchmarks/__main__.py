@@ -69,10 +69,14 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="see below")
     effort = parser.add_mutually_exclusive_group()
-    effort.add_argument("--quick", action="store_const", dest="effort", const="quick",
-                        default="normal", help="fewer rounds: all in less than a minute")  # fmt: skip
-    effort.add_argument("--full", action="store_const", dest="effort", const="full",
-                        help="as many samples and users as the promises name")  # fmt: skip
+    for const, said in (
+        ("quick", "fewer rounds: all in about a minute"),
+        ("full", "as many samples and users as the promises name"),
+    ):
+        effort.add_argument(
+            f"--{const}", action="store_const", dest="effort", const=const, help=said
+        )
+    parser.set_defaults(effort="normal")
     args = parser.parse_args()
     unknown = sorted({*args.names} - {*NAMES})
     if unknown:

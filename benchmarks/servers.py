@@ -1,12 +1,11 @@
 """What the gate takes of a server's requests: a WSGI app under waitress and gunicorn.
 
-Each round starts every server anew, as two starts of one differ more than what is looked for, and
-asks each for some seconds, the gated one and the bare one by turns.
+One process serves the app at ``/bare``, and again behind the gate, and is asked for both by turns:
+two processes of one program differ by more than what is looked for. Each round starts it anew.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.report import Effort, Row, Table
+from factored.app import filter_app_factory
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
 from factored.interfaces import Ticket
@@ -29,6 +29,7 @@ BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
 BODY = b"x" * 1024
 CONNECTIONS = 8
+PATHS = {"/bare": "bare app", "/page": "with the gate"}
 
 SERVERS = {
     "waitress": ("use = egg:waitress#main\nlisten = 127.0.0.1:{port}\nthreads = 4", "pserve"),
@@ -40,33 +41,40 @@ SERVERS = {
 }
 
 INI = """
-[app:page]
-paste.app_factory = benchmarks.servers:make_page
-
-[filter-app:gated]
-use = egg:factored#main
-next = page
+[app:main]
+paste.app_factory = benchmarks.servers:make_both
 auth_tkt.secret_file = %(here)s/factored.secret
 key_file = %(here)s/factored.key
 sqlalchemy.url = sqlite:///%(here)s/factored.sqlite
-
-[app:main]
-use = {app}
 
 [server:main]
 {server}
 """
 
+INIT = """
+[app:main]
+use = egg:factored#main
+auth_tkt.secret_file = %(here)s/factored.secret
+key_file = %(here)s/factored.key
+sqlalchemy.url = sqlite:///%(here)s/factored.sqlite
+"""
 
-def make_page(global_conf: Mapping[str, str], **local_conf: str) -> Any:
-    """``paste.app_factory``: 1 KiB of text"""
 
-    def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
-        start_response("200 OK", headers)
-        return [BODY]
+def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
+    start_response("200 OK", headers)
+    return [BODY]
 
-    return page
+
+def make_both(global_conf: Mapping[str, str], **local_conf: str) -> Any:
+    """``paste.app_factory``: the page, at ``/bare`` as it is and elsewhere behind the gate"""
+    gated = filter_app_factory(page, global_conf, **local_conf)
+
+    def both(environ: dict[str, Any], start_response: Any) -> Any:
+        app = page if environ["PATH_INFO"] == "/bare" else gated
+        return app(environ, start_response)
+
+    return both
 
 
 class Asked(NamedTuple):
@@ -77,24 +85,23 @@ class Asked(NamedTuple):
     slow_ms: float
 
 
-def server_of(folder: Path, kind: str, *, gated: bool) -> Server:
+def server_of(folder: Path, kind: str) -> Server:
     """folder, kind of server -> it, not started"""
     port = free_port()
     section, command = SERVERS[kind]
-    ini = folder / f"{kind}-{gated}.ini"
-    app = "gated" if gated else "page"
-    ini.write_text(INI.format(app=app, server=section.format(port=port)))
+    ini = folder / f"{kind}.ini"
+    ini.write_text(INI.format(server=section.format(port=port)))
     return Server(
-        [str(BIN / command), str(ini)], port, folder / f"{kind}-{gated}",
+        [str(BIN / command), str(ini)], port, folder / kind,
         ready_path=None, environment={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
 
-def ask(port: int, cookie: str, seconds: int) -> Asked:
-    """port, Cookie header, how long -> what wrk measured; every answer must be the page"""
+def ask(port: int, path: str, cookie: str, seconds: int) -> Asked:
+    """port, path, Cookie header, how long -> what wrk measured; every answer must be the page"""
     done = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", f"Cookie: {cookie}",
-         f"http://127.0.0.1:{port}/page"],
+         f"http://127.0.0.1:{port}{path}"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     if "Non-2xx" in done or "Socket errors" in done:
@@ -117,46 +124,46 @@ def a_ticket(folder: Path) -> str:
     return f"theme=dark; auth_tkt={form.issue(ticket)}"
 
 
-def a_round(folder: Path, kind: str, cookie: str, seconds: int) -> dict[bool, Asked]:
-    """kind of server -> with the gate or without -> what was measured; both run side by side"""
-    found: dict[bool, list[Asked]] = {False: [], True: []}
-    with contextlib.ExitStack() as ends:
-        servers = {gated: server_of(folder, kind, gated=gated) for gated in found}
-        for server in servers.values():
-            ends.callback(server.start().stop)
-        for server in servers.values():
-            ask(server.port, cookie, 1)
-        for gated in (False, True, True, False):
-            found[gated].append(ask(servers[gated].port, cookie, seconds))
+def a_round(folder: Path, kind: str, cookie: str, turns: int) -> dict[str, Asked]:
+    """kind of server -> path -> what was measured, the mean of the turns of a second each"""
+    found: dict[str, list[Asked]] = {path: [] for path in PATHS}
+    server = server_of(folder, kind).start()
+    try:
+        for path in PATHS:
+            ask(server.port, path, cookie, 1)
+        for turn in range(turns):
+            for path in list(PATHS)[:: 1 if turn % 2 else -1]:
+                found[path].append(ask(server.port, path, cookie, 1))
+    finally:
+        server.stop()
     return {
-        gated: Asked(*(statistics.mean(figures) for figures in zip(*both, strict=True)))
-        for gated, both in found.items()
+        path: Asked(*(statistics.mean(figures) for figures in zip(*asked, strict=True)))
+        for path, asked in found.items()
     }
 
 
 def measure(effort: Effort) -> list[Table]:
     """-> for each kind of server a table of requests a second, and one of latencies"""
-    rounds, seconds = {"quick": (1, 1), "normal": (5, 2), "full": (15, 3)}[effort]
+    rounds, turns = {"quick": (1, 1), "normal": (3, 3), "full": (12, 6)}[effort]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ini = folder / "init.ini"
-        ini.write_text(INI.format(app="gated", server=SERVERS["waitress"][0].format(port=0)))
+        ini.write_text(INIT)
         subprocess.run([str(BIN / "factored"), "init", str(ini)], check=True, capture_output=True)
         cookie = a_ticket(folder)
         found = {
-            kind: [a_round(folder, kind, cookie, seconds) for _ in range(rounds)]
-            for kind in SERVERS
+            kind: [a_round(folder, kind, cookie, turns) for _ in range(rounds)] for kind in SERVERS
         }
     tables = []
     for kind, each in found.items():
         for title, unit, field in (
             (f"1 KiB page under {kind}", "requests/s", "per_s"),
-            (f"Latency under {kind}, median", "ms", "median_ms"),
-            (f"Latency under {kind}, slowest hundredth", "ms", "slow_ms"),
+            ("The same, latency of the median", "ms", "median_ms"),
+            ("The same, latency of the slowest hundredth", "ms", "slow_ms"),
         ):
             rows = [
-                Row(label, [getattr(one[gated], field) for one in each])
-                for gated, label in ((False, "bare app"), (True, "with the gate"))
+                Row(label, [getattr(one[path], field) for one in each])
+                for path, label in PATHS.items()
             ]
             tables.append(Table(title, unit, rows))
     return tables

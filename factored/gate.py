@@ -50,6 +50,11 @@ MAX_REFERRER = 2048
 """Longer ways back are dropped, or the Location header itself is refused by servers."""
 
 
+SENT_TO_SIGN_IN = _("You are being sent to the sign-in page.")
+SIGN_IN_FIRST = _("Please sign in first.")
+SIGN_IN = _("Sign in")
+
+
 class Gate:
     """WSGI middleware: ``(environ, start_response) -> body``.
 
@@ -256,9 +261,9 @@ class Gate:
             login_url = self._login_url(environ, asked_for)
             return self._answers.page(
                 "302 Found",
-                _("You are being sent to the sign-in page."),
+                SENT_TO_SIGN_IN,
                 ("Location", login_url),
-                link=(login_url, _("Sign in")),
+                link=(login_url, SIGN_IN),
             )
         if "html" in environ.get("HTTP_ACCEPT", ""):
             return self._sign_in_first(environ)
@@ -272,9 +277,9 @@ class Gate:
         login_url = self._login_url(environ, way_back)
         return self._answers.page(
             "401 Unauthorized",
-            _("Please sign in first."),
+            SIGN_IN_FIRST,
             ("Location", login_url),
-            link=(login_url, _("Sign in")),
+            link=(login_url, SIGN_IN),
         )
 
     def _login_url(self, environ: Environ, way_back: str = "") -> str:

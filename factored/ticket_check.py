@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 from factored import cookies
 from factored.auth_tkt import (
@@ -25,8 +24,11 @@ from factored.settings import Settings
 MEMO_BYTES = 2 << 20
 """Of Cookie headers whose tickets are remembered; emptied when full."""
 
-MAX_CANDIDATES = 4
-"""Ticket cookies, junk of that length too, that one request for the site has verified at most."""
+MAX_CANDIDATES = 3
+"""Ticket cookies, junk of that length too, that one request for the site has verified at most.
+
+As many as Pyramid's helper, and so factored 4.x, may have left in a browser (decision 0008).
+"""
 
 
 class TicketCheck:
@@ -82,10 +84,17 @@ class TicketCheck:
 
     def _verified(self, header: str, address: str, most: int | None = None) -> list[Ticket]:
         """Cookie header, address, how many cookies to look at (None: all) -> tickets of ours"""
-        shortest = self._tickets.shortest
-        found = (one for one in cookies.values(header, self._cookie_name) if len(one) > shortest)
-        parsed = (self._tickets.parse(value, address) for value in islice(found, most))
-        return [ticket for ticket in parsed if ticket is not None]
+        verified = []
+        for value in cookies.values(header, self._cookie_name):
+            if len(value) <= self._tickets.shortest:
+                continue
+            if most == 0:
+                break
+            most = most and most - 1
+            ticket = self._tickets.parse(value, address)
+            if ticket is not None:
+                verified.append(ticket)
+        return verified
 
     def _unended(self, verified: list[Ticket]) -> list[Ticket]:
         now_s = self._now_s()

@@ -402,9 +402,9 @@ def several() -> list[Vector]:
         vector("one of them forged", gate=AL, mod_auth_tkt=None, headers=[
             cookies(other.replace("bo@", "cy@"), GOOD)]),
         vector("an empty one before it", headers=[cookies("", GOOD)], gate=AL),
-        vector("three of junk before it", headers=[cookies(*[junk] * 3, GOOD)], gate=AL,
+        vector("two of junk before it", headers=[cookies(*[junk] * 2, GOOD)], gate=AL,
                mod_auth_tkt=None),
-        vector("four of junk before it", headers=[cookies(*[junk] * 4, GOOD)]),
+        vector("three of junk before it", headers=[cookies(*[junk] * 3, GOOD)]),
         vector("much junk of no length before it", headers=[cookies(*["x" * 128] * 20, GOOD)],
                gate=AL, mod_auth_tkt=None),
         vector("as long as a header may be", headers=[f"auth_tkt={GOOD}; {padding}"], gate=AL,

@@ -21,7 +21,7 @@ local FUTURE_S = 60
 -- A longer Cookie header is refused before anybody looks into it.
 local MAX_HEADER_BYTES = 8192
 -- Ticket cookies, junk of that length too, that one request has verified at most.
-local MAX_CANDIDATES = 4
+local MAX_CANDIDATES = 3
 local MIN_SECRET_LENGTH = 32
 local MIN_SECRET_VARIETY = 8
 

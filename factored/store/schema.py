@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import insert, select
 
+from factored.engines import ANSWER_S
 from factored.interfaces import StoreError
 from factored.store.attempts import LOCKS
 from factored.store.database import Database
@@ -95,8 +96,11 @@ def upgrade(database: Database) -> None:
 
     with database.writing() as session:
         if database.engine.dialect.name == "postgresql":
-            # Of several nodes that run this at once, the second finds it done.
+            # An index over many rows may take longer than an answer; a lock that others hold may
+            # not. Of several nodes that run this at once, the second waits, and finds it done.
+            session.execute(sa.text("SET LOCAL statement_timeout = 0"))
             session.execute(select(sa.func.pg_advisory_xact_lock(UPGRADING)))
+            session.execute(sa.text(f"SET LOCAL lock_timeout = '{ANSWER_S}s'"))
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = session.connection()

@@ -387,6 +387,29 @@ def test_options_in_the_url_do_not_lift_the_time_limit(
     database.engine.dispose()
 
 
+@only_postgresql
+def test_an_upgrade_may_take_longer_than_an_answer_but_waits_for_no_lock_for_long(
+    stores: SqlStores, server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database({"sqlalchemy.url": server.url + "?options=-c%20statement_timeout%3D100"})
+
+    def slow(config: Any, target: str) -> None:
+        config.attributes["connection"].execute(sa.text("SELECT pg_sleep(0.3)"))
+
+    def locking(config: Any, target: str) -> None:
+        config.attributes["connection"].execute(sa.text(LOCK["postgresql"]))
+
+    monkeypatch.setattr("alembic.command.upgrade", slow)
+    schema.upgrade(database)
+    monkeypatch.setattr("alembic.command.upgrade", locking)
+    monkeypatch.setattr("factored.store.schema.ANSWER_S", 1)
+    with stores.database.engine.connect() as other:
+        other.execute(sa.text(LOCK["postgresql"]))
+        with pytest.raises(StoreError, match="lock timeout"):
+            schema.upgrade(database)
+    database.engine.dispose()
+
+
 def test_a_server_that_was_restarted_is_used_again_at_once(
     stores: SqlStores, server: DatabaseServer
 ) -> None:

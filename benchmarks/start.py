@@ -17,14 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.databases import postgresql_url
 from benchmarks.report import Effort, Row, Table
 from benchmarks.servers import SERVERS
-from tests.peers.databases import start_postgresql
 from tests.peers.servers import Server, free_port
 
 NEEDS: dict[str, str] = {}
@@ -192,21 +190,9 @@ def started(case: Case, server: Server) -> Found:
         server.stop()
 
 
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """-> url of an empty database, or "" where PostgreSQL is not installed"""
-    with contextlib.ExitStack() as ends:
-        url = ""
-        if any(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
-            database = start_postgresql()
-            ends.callback(database.remove)
-            url = database.new_database()
-        yield url
-
-
 def servers(folder: Path, rounds: int) -> list[Table]:
     """-> tables of starts and of memory"""
-    with postgresql() as database:
+    with postgresql_url() as database:
         made = {
             case: server_of(folder / str(number), case)
             for number, case in enumerate(cases(database))

@@ -83,9 +83,10 @@ class Door:
         ini.write_text("\n".join(lines) + "\n")
         command = str(Path(sys.executable).with_name("factored"))
         subprocess.run([command, "init", str(ini)], check=True, capture_output=True)
-        for name in USERS:
-            argv = [command, "user", "add", str(ini), f"--username={name}"]
-            subprocess.run(argv, check=True, capture_output=True)
+        table = folder / "users.csv"
+        table.write_text("\n".join(["username", *USERS]) + "\n")
+        argv = [command, "user", "import", str(ini), str(table)]
+        subprocess.run(argv, check=True, capture_output=True)
         self.database = sqlite3.connect(folder / "db.sqlite", isolation_level=None, timeout=30)
         self.database.execute(
             "DELETE FROM factored_authenticators WHERE user_id = "

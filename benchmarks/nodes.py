@@ -67,8 +67,9 @@ def running(folder: Path, url: str, count: int) -> Iterator[Nodes]:
         for _ in range(count):
             nodes.add()
         nodes.start()
-        for node, user in zip(nodes.each, add_users(nodes, count, "first"), strict=True):
-            log_in(node.server, user)
+        servers = [node.server for node in nodes.each]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(log_in, servers, add_users(nodes, count, "first")))
         yield nodes
     finally:
         nodes.stop()

@@ -11,12 +11,15 @@ from tests.peers.servers import Server
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What reading of a process says that ends at that moment: before it was opened, and after."""
+
 
 def family(pid: int) -> Iterator[int]:
     """process id -> it, and all that it started"""
     yield pid
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*GONE):
             for child in task.read_text().split():
                 yield from family(int(child))
 
@@ -26,7 +29,7 @@ def used_s(*servers: Server) -> float:
 
     def ticks(pid: int, first: int) -> int:
         """process id, which field: 11 its own, 13 that of its ended children (proc(5), stat)"""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*GONE):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return int(fields[first]) + int(fields[first + 1])
         return 0  # it has just ended

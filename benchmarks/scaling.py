@@ -126,9 +126,9 @@ def readings(nodes: Nodes) -> int:
     """What every process does each two seconds, after 1,000 tickets ended in two minutes."""
     with closing(sql_stores_as_they_are(nodes.url)) as stores:
         now, _ = stores.revocations.read(None)
-        for _ in range(500):
+        for _ in range(300):
             stores.revocations.read(now)
-    return 500
+    return 300
 
 
 def written(nodes: Nodes, work: Callable[[], int]) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def edge(folder: Path, nodes: Nodes) -> Iterator[Server]:
 def measure(effort: Effort) -> list[Table]:
     """-> tables of processor time, of what a login writes, of connections, of revocations"""
     rounds, few, times, seconds, revoked = {
-        "quick": (1, 15, 500, 1, 100_000),
+        "quick": (1, 15, 300, 1, 100_000),
         "normal": (5, 60, 2000, 1, 1_000_000),
         "full": (15, 60, 2000, 3, 1_000_000),
     }[effort]
@@ -244,7 +244,7 @@ def measure(effort: Effort) -> list[Table]:
                     cost_us(rounds, partial(wrk, nginx.port, path, ticket, seconds), nginx))
                 for said, path in (("for anybody", "/bare"), ("with a ticket", "/page"))
             ]  # fmt: skip
-        most, processes = connections(nodes, database, for_s=2 if effort == "quick" else 8)
+        most, processes = connections(nodes, database, for_s=1 if effort == "quick" else 8)
         known = known_revocations(nodes, revoked, rounds)
     return [
         Table("Processor time for one", "us",

@@ -116,10 +116,15 @@ class Found(NamedTuple):
     used: tuple[float, float, float]
 
 
-def cases(database: str) -> list[Case]:
-    """url of a PostgreSQL database, or "" -> what is measured"""
+def cases(database: str, *, few: bool) -> list[Case]:
+    """url of a PostgreSQL database, or "" -> what is measured; each server's first row is bare"""
+    if few:
+        return [
+            Case("pyramid", "waitress"), Case("factored", "waitress"),
+            Case("pyramid", "gunicorn"), Case("factored", "gunicorn", "proxy"),
+        ]  # fmt: skip
     found = [
-        Case("wsgi", "waitress"), Case("pyramid", "waitress"), Case("hello", "waitress"),
+        Case("pyramid", "waitress"), Case("wsgi", "waitress"), Case("hello", "waitress"),
         Case("factored", "waitress"), Case("factored", "waitress", "proxy"),
         Case("pyramid", "gunicorn"), Case("factored", "gunicorn"),
         Case("factored", "gunicorn", "proxy"),
@@ -128,23 +133,26 @@ def cases(database: str) -> list[Case]:
 
 
 def server_of(folder: Path, case: Case) -> Server:
-    """folder of its own, case -> its server, not started; the database is there"""
-    folder.mkdir()
-    (folder / "bare.py").write_text(BARE)
+    """folder, case -> its server, not started; nodes of one database share the key files"""
     port = free_port()
     section, command = SERVERS[case.kind]
     url = case.database or "sqlite:///%(here)s/factored.sqlite"
     server = section.format(port=port)
-    text = INI.format(app=case.app, next=case.next, url=url, server=server)
-    ini = folder / "site.ini"
-    ini.write_text(text)
-    if case.app == "factored":
-        words = ["init", f"{ini}#factored"]
-        subprocess.run([str(BIN / "factored"), *words], check=True, capture_output=True)
+    ini = folder / f"{port}.ini"
+    ini.write_text(INI.format(app=case.app, next=case.next, url=url, server=server))
     return Server(
-        [str(BIN / command), str(ini)], port, folder / "server",
+        [str(BIN / command), str(ini)], port, folder / str(port),
         environment={**ENVIRONMENT, "PYTHONPATH": str(folder)},
     )  # fmt: skip
+
+
+def prepare(folder: Path, made: dict[Case, Server]) -> None:
+    """folder, cases -> None; key files and databases are there, and the modules are compiled"""
+    (folder / "bare.py").write_text(BARE)
+    inis = {case.database: server.argv[1] for case, server in made.items()}
+    for ini in inis.values():
+        argv = [str(BIN / "factored"), "init", f"{ini}#factored"]
+        subprocess.run(argv, check=True, capture_output=True, env=os.environ | ENVIRONMENT)
 
 
 def asked(connection: http.client.HTTPConnection, path: str, status: int) -> None:
@@ -191,14 +199,12 @@ def started(case: Case, server: Server) -> Found:
 
 
 def servers(folder: Path, rounds: int) -> list[Table]:
-    """-> tables of starts and of memory"""
-    with postgresql_url() as database:
-        made = {
-            case: server_of(folder / str(number), case)
-            for number, case in enumerate(cases(database))
-        }
-        for case, server in made.items():
-            started(case, server)  # for the compiled modules, and what the system keeps of files
+    """folder, how often each starts -> tables of starts and of memory"""
+    few = rounds == 1
+    with contextlib.ExitStack() as ends:
+        database = "" if few else ends.enter_context(postgresql_url())
+        made = {case: server_of(folder, case) for case in cases(database, few=few)}
+        prepare(folder, made)
         found: dict[Case, list[Found]] = {case: [] for case in made}
         for _ in range(rounds):
             for case, server in made.items():
@@ -213,7 +219,6 @@ def servers(folder: Path, rounds: int) -> list[Table]:
             "From the start to the first answer",
             "s",
             [Row(case.name, [one.first_s for one in each]) for case, each in found.items()],
-            base=Case("pyramid", "waitress").name,
         ),
         Table(
             "From the start to the first answer and the first login page",
@@ -225,10 +230,10 @@ def servers(folder: Path, rounds: int) -> list[Table]:
             ],
         ),
         *(
-            Table(f"RSS of a worker, {when}", "MB", [row(case, part) for case in found], base)
-            for when, part, base in (
-                ("right after its first answer", "fresh", Case("pyramid", "waitress").name),
-                (f"after {REQUESTS} pages", "used", Case("pyramid", "waitress").name),
+            Table(f"RSS of a worker, {when}", "MB", [row(case, part) for case in found])
+            for when, part in (
+                ("right after its first answer", "fresh"),
+                (f"after {REQUESTS} pages", "used"),
             )
         ),
     ]
@@ -279,6 +284,6 @@ def fresh_processes(rounds: int) -> list[Table]:
 
 def measure(effort: Effort) -> list[Table]:
     """-> tables: starts, memory, imports, commands"""
-    rounds, processes = {"quick": (1, 2), "normal": (4, 5), "full": (15, 15)}[effort]
+    rounds, processes = {"quick": (1, 1), "normal": (4, 4), "full": (15, 15)}[effort]
     with tempfile.TemporaryDirectory() as folder:
         return [*servers(Path(folder), rounds), *fresh_processes(processes)]

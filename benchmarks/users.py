@@ -97,27 +97,28 @@ def commands(folder: Path, url: str, users: int) -> dict[str, tuple[float, float
     return made
 
 
-def beside_a_tenth(folder: Path, database: str, url: str, users: int) -> Table:
-    """folder of its own, name and url of a database, how many users -> a row for each command"""
+def compared(folder: Path, database: str, url: str, users: int, fewer: int = 0) -> Table:
+    """folder of its own, name and url of a database, numbers of users -> a row for each command"""
     folder.mkdir()
-    tenth, whole = (commands(folder / str(one), url, one) for one in (users // 10, users))
-    rows = [
-        Row(name, [took_s], {"MiB": mib, "tenth, s": tenth[name][0], "tenth, MiB": tenth[name][1]})
-        for name, (took_s, mib) in whole.items()
-    ]
-    return Table(f"factored user ..., {users:,} users and a tenth of them, {database}", "s", rows)
+    small = commands(folder / "fewer", url, fewer) if fewer else {}
+    rows = []
+    for name, (took_s, mib) in commands(folder / "all", url, users).items():
+        more = dict(zip((f"{fewer:,}: s", "MiB "), small[name], strict=True)) if small else {}
+        rows.append(Row(name, [took_s], {"MiB": mib, **more}))
+    return Table(f"factored user ..., {users:,} users, {database}", "s", rows)
 
 
 def measure(effort: Effort) -> list[Table]:
     """-> one table for each database"""
-    users = {"quick": 500, "normal": 20_000, "full": 100_000}[effort]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lite = f"sqlite:///{folder / 'users.sqlite'}"
-        tables = [beside_a_tenth(folder / "sqlite", "SQLite", lite, users)]
         if effort == "quick":
-            return tables
+            return [compared(folder / "sqlite", "SQLite", lite, 500)]
+        users = {"normal": 20_000, "full": 100_000}[effort]
+        tables = [compared(folder / "sqlite", "SQLite", lite, users, users // 10)]
         with postgresql_url() as url:
             if url:
-                tables.append(beside_a_tenth(folder / "postgresql", "PostgreSQL", url, users))
+                made = compared(folder / "postgresql", "PostgreSQL", url, users, users // 10)
+                tables.append(made)
     return tables

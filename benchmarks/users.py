@@ -103,7 +103,8 @@ def compared(folder: Path, database: str, url: str, users: int, fewer: int = 0) 
     small = commands(folder / "fewer", url, fewer) if fewer else {}
     rows = []
     for name, (took_s, mib) in commands(folder / "all", url, users).items():
-        more = dict(zip((f"{fewer:,}: s", "MiB "), small[name], strict=True)) if small else {}
+        of_fewer = (f"s for {fewer:,}", f"MiB for {fewer:,}")
+        more = dict(zip(of_fewer, small[name], strict=True)) if small else {}
         rows.append(Row(name, [took_s], {"MiB": mib, **more}))
     return Table(f"factored user ..., {users:,} users, {database}", "s", rows)
 
@@ -115,7 +116,7 @@ def measure(effort: Effort) -> list[Table]:
         lite = f"sqlite:///{folder / 'users.sqlite'}"
         if effort == "quick":
             return [compared(folder / "sqlite", "SQLite", lite, 500)]
-        users = {"normal": 20_000, "full": 100_000}[effort]
+        users = {"normal": 10_000, "full": 100_000}[effort]
         tables = [compared(folder / "sqlite", "SQLite", lite, users, users // 10)]
         with postgresql_url() as url:
             if url:

@@ -1,78 +1,54 @@
 """What one visitor costs, in processor time of each part: the figures of docs/scaling.rst.
 
-    python benchmarks/scaling.py --json=scaling.json
-
-Three nodes under gunicorn on one PostgreSQL, and nginx that checks tickets in Lua: ``.ci/run``
-installs them; and ``ab`` of apache2-utils. Processor time and not requests/s: what asks shares the
-machine with what answers, so that a rate says little about either.
+Three nodes under gunicorn on one PostgreSQL, and nginx that checks tickets in Lua. Processor time
+and not requests/s: what asks shares the machine with what answers, so that a rate says little about
+either.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import gc
 import http.client
-import json
 import os
-import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.databases import POSTGRESQL, postgresql
+from benchmarks.nodes import add_users, log_in, running, wrk
+from benchmarks.processes import used_s
+from benchmarks.report import Effort, Row, Table
 from factored.clock import SystemClock
 from factored.services.revocation import RevocationList
 from tests.contract.test_stores import sql_stores_as_they_are
-from tests.peers.client import Browser, code, form_of, visitor
-from tests.peers.databases import DatabaseServer, start_postgresql
+from tests.peers.client import form_of, visitor
+from tests.peers.databases import DatabaseServer
 from tests.peers.nodes import Nodes
-from tests.peers.servers import Server, User, free_port, program
+from tests.peers.servers import Server, User, free_port
 from tests.peers.web_servers.harness import SHIPPED, filled, nginx_argv
 from tests.peers.web_servers.test_nginx_lua import MODULES
 
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-ROUNDS = 5
+NEEDS = {
+    "wrk": "wrk",
+    "nginx": "nginx",
+    "/usr/lib/nginx/modules/ngx_http_lua_module.so": "libnginx-mod-http-lua",
+    **POSTGRESQL,
+}
+
 NODES = 3
+VISITORS = 36
 
 
-def family(pid: int) -> Iterator[int]:
-    """process id -> it, and all that it started"""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError):
-            for child in task.read_text().split():
-                yield from family(int(child))
-
-
-def used_s(*servers: Server) -> float:
-    """servers -> processor time that all their processes, ended ones too, have used"""
-
-    def ticks(pid: int, first: int) -> int:
-        """process id, which field: 11 its own, 13 that of its ended children (proc(5), stat)"""
-        with contextlib.suppress(FileNotFoundError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return int(fields[first]) + int(fields[first + 1])
-        return 0  # it has just ended
-
-    pids = [server.process.pid for server in servers if server.process is not None]
-    own = sum(ticks(pid, 11) for top in pids for pid in family(top))
-    return (own + sum(ticks(pid, 13) for pid in pids)) * TICK_S
-
-
-def cost_us(work: Callable[[], int], *servers: Server) -> list[float]:
+def cost_us(rounds: int, work: Callable[[], int], *servers: Server) -> list[float]:
     """function that says how many times it did a thing -> microseconds for one, of each round"""
     found = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         before = used_s(*servers)
         times = work()
         found.append((used_s(*servers) - before) / times * 1e6)
@@ -95,39 +71,28 @@ def ask(port: int, cookie: str, target: str, times: int, status: int) -> int:
 # -- nodes and database ---------------------------------------------------------------------------
 
 
-def logins(nodes: Nodes, database: DatabaseServer, users: list[Browser]) -> dict[str, list[float]]:
-    """-> processor time of node and of PostgreSQL for one login; users are made beforehand"""
-    found: dict[str, list[float]] = {"login, node": [], "login, PostgreSQL": []}
-    commits, sizes = [], []
-    for _ in range(ROUNDS):
-        prepared = []
-        for number in range(60):
-            user = nodes.add_user()
-            browser = visitor(nodes.each[number % NODES])
-            prepared.append((browser, user, code(user.secret)))
-
-        def work(prepared: list[tuple[Browser, User, str]] = prepared) -> int:
-            for browser, user, digits in prepared:
-                form = form_of(browser.get("/auth/ga"))
-                done = browser.send(form, username=user.name, code=digits, submit="authenticate")
-                assert done.status == 303, done
-            return len(prepared)
-
-        servers = [node.server for node in nodes.each]
+def logins(nodes: Nodes, database: DatabaseServer, rounds: int, count: int) -> list[list[float]]:
+    """rounds, logins of each -> for one login: us of nodes, us of PostgreSQL, commits, bytes"""
+    servers = [node.server for node in nodes.each]
+    found: list[list[float]] = []
+    for number in range(rounds):
+        users = add_users(nodes, count, f"round{number}-")
         before = used_s(*servers), used_s(database)
-        for one, kept in zip(written(nodes, work), (commits, sizes), strict=True):
-            kept.append(one)
+        commits, size = written(nodes, partial(log_in_by_turns, servers, users))
         after = used_s(*servers), used_s(database)
-        users += [browser for browser, _, _ in prepared]
-        for name, start, end in zip(found, before, after, strict=True):
-            found[name].append((end - start) / len(prepared) * 1e6)
-    print(f"a login: {statistics.median(commits):.1f} commits that write, "
-          f"{statistics.median(sizes):.0f} bytes of write-ahead log")  # fmt: skip
-    return found
+        used = [(end - start) / count * 1e6 for start, end in zip(before, after, strict=True)]
+        found.append([*used, commits, size])
+    return [list(figures) for figures in zip(*found, strict=True)]
 
 
-def connections(nodes: Nodes, database: DatabaseServer) -> tuple[int, int]:
-    """-> most connections to PostgreSQL while 36 strangers try at once, and node processes"""
+def log_in_by_turns(servers: list[Server], users: list[User]) -> int:
+    for number, user in enumerate(users):
+        log_in(servers[number % len(servers)], user)
+    return len(users)
+
+
+def connections(nodes: Nodes, database: DatabaseServer, for_s: float) -> tuple[int, int]:
+    """-> most connections to PostgreSQL while VISITORS try at once, and node processes"""
     over = threading.Event()
 
     def stranger(number: int) -> None:
@@ -138,8 +103,8 @@ def connections(nodes: Nodes, database: DatabaseServer) -> tuple[int, int]:
 
     engine = sa.create_engine(database.url, poolclass=sa.NullPool)
     query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
-    name, most, end = sa.make_url(nodes.url).database, 0, time.monotonic() + 8
-    threads = [threading.Thread(target=stranger, args=(number,)) for number in range(36)]
+    name, most, end = sa.make_url(nodes.url).database, 0, time.monotonic() + for_s
+    threads = [threading.Thread(target=stranger, args=(number,)) for number in range(VISITORS)]
     for thread in threads:
         thread.start()
     with engine.connect() as connection:
@@ -152,14 +117,18 @@ def connections(nodes: Nodes, database: DatabaseServer) -> tuple[int, int]:
     return most, sum(len(node.server.workers()) for node in nodes.each)
 
 
+def end_some_tickets(nodes: Nodes) -> None:
+    with closing(sql_stores_as_they_are(nodes.url)) as stores:
+        stores.revocations.add([f"revoked{number}" for number in range(1000)], for_s=3600)
+
+
 def readings(nodes: Nodes) -> int:
     """What every process does each two seconds, after 1,000 tickets ended in two minutes."""
-    stores = sql_stores_as_they_are(nodes.url)
-    now, _ = stores.revocations.read(None)
-    for _ in range(500):
-        stores.revocations.read(now)
-    stores.close()
-    return 500
+    with closing(sql_stores_as_they_are(nodes.url)) as stores:
+        now, _ = stores.revocations.read(None)
+        for _ in range(300):
+            stores.revocations.read(now)
+    return 300
 
 
 def written(nodes: Nodes, work: Callable[[], int]) -> tuple[float, float]:
@@ -178,29 +147,30 @@ def written(nodes: Nodes, work: Callable[[], int]) -> tuple[float, float]:
     return commits, size
 
 
-def a_million_revocations(nodes: Nodes) -> dict[str, float]:
-    """-> what they cost each process: seconds until it is ready, memory, and each reading"""
-    stores = sql_stores_as_they_are(nodes.url)
-    with stores.database.writing() as session:
-        session.execute(
-            sa.text(
-                "INSERT INTO factored_revocations (value, created_at, ends_at) "
-                "SELECT left(md5(n::text), 22), 0, 4000000000 FROM generate_series(1, 1000000) n"
+def known_revocations(nodes: Nodes, count: int, rounds: int) -> list[Row]:
+    """how many -> what they cost each process: until it is ready, memory, and each reading"""
+    with closing(sql_stores_as_they_are(nodes.url)) as stores:
+        with stores.database.writing() as session:
+            session.execute(
+                sa.text(
+                    "INSERT INTO factored_revocations (value, created_at, ends_at) SELECT "
+                    "left(md5(n::text), 22), 0, 4000000000 FROM generate_series(1, :count) n"
+                ),
+                {"count": count},
             )
-        )
-    known = RevocationList(stores.revocations, SystemClock(), keep_s=1)
-    pages, began = Path("/proc/self/statm"), time.monotonic()
-    before = int(pages.read_text().split()[1])
-    known.read()
-    ready_s = time.monotonic() - began
-    gc.collect()
-    size = (int(pages.read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    used = time.process_time()
-    for _ in range(ROUNDS):
+        known = RevocationList(stores.revocations, SystemClock(), keep_s=1)
+        pages, began = Path("/proc/self/statm"), time.monotonic()
+        before = int(pages.read_text().split()[1])
         known.read()
-    stores.close()
-    reading_s = (time.process_time() - used) / ROUNDS
-    return {"first reading, s": ready_s, "MiB": size, "each later reading, s": reading_s}
+        ready_s = time.monotonic() - began
+        gc.collect()
+        size = (int(pages.read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        later = []
+        for _ in range(rounds):
+            used = time.process_time()
+            known.read()
+            later.append(time.process_time() - used)
+    return [Row("first reading", [ready_s], {"MiB": size}), Row("processor, each later one", later)]
 
 
 # -- the edge -------------------------------------------------------------------------------------
@@ -241,70 +211,48 @@ def edge(folder: Path, nodes: Nodes) -> Iterator[Server]:
         server.stop()
 
 
-def many(port: int, path: str, cookie: str) -> Callable[[], int]:
-    """-> function: 30,000 requests over 16 kept connections, by ab"""
-
-    def work() -> int:
-        words = ["-q", "-k", "-c", "16", "-n", "30000", "-C", f"auth_tkt={cookie}"]
-        done = subprocess.run(
-            [program("ab"), *words, f"http://127.0.0.1:{port}{path}"],
-            capture_output=True, text=True, check=True, timeout=120,
-        ).stdout  # fmt: skip
-        assert "Non-2xx" not in done and "Failed requests:        0" in done, done
-        return 30000
-
-    return work
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    given = parser.parse_args()
-    database = start_postgresql()
-    folder = Path(tempfile.mkdtemp(prefix="factored-scaling-"))
-    nodes = Nodes(folder / "nodes", database.new_database())
-    found: dict[str, list[float]] = {}
-    try:
-        for _ in range(NODES):
-            nodes.add()
-        nodes.start()
-        users: list[Browser] = []
-        found |= logins(nodes, database, users)
+def measure(effort: Effort) -> list[Table]:
+    """-> tables of processor time, of what a login writes, of connections, of revocations"""
+    rounds, few, times, seconds, revoked = {
+        "quick": (1, 15, 300, 1, 100_000),
+        "normal": (5, 60, 2000, 1, 1_000_000),
+        "full": (15, 60, 2000, 3, 1_000_000),
+    }[effort]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        postgresql() as database,
+        running(Path(name, "nodes"), database.new_database(), NODES) as nodes,
+    ):
+        (user,) = add_users(nodes, 1, "insider")
         port, server = nodes.each[0].port, nodes.each[0].server
-        ticket = users[0].cookies["auth_tkt"][0]
-        found["question to /auth/verify, node"] = cost_us(
-            lambda: ask(port, ticket, "/auth/verify", 2000, 200), server
-        )
-        found["page through the gate, node"] = cost_us(
-            lambda: ask(port, ticket, "/page", 2000, 200), server
-        )
-        found["stranger sent to the login, node"] = cost_us(
-            lambda: ask(port, "", "/page", 2000, 302), server
-        )
-        stores = sql_stores_as_they_are(nodes.url)
-        stores.revocations.add([f"revoked{number}" for number in range(1000)], for_s=3600)
-        stores.close()
-        found["reading of revocations, PostgreSQL"] = cost_us(lambda: readings(nodes), database)
-        with edge(folder / "edge", nodes) as nginx:
-            for name, path in (("with a ticket", "/page"), ("of anybody", "/bare")):
-                work = many(nginx.port, path, ticket)
-                found[f"1 KB page {name}, nginx"] = cost_us(work, nginx)
-        most, processes = connections(nodes, database)
-        million = a_million_revocations(nodes)
-    finally:
-        nodes.stop()
-        database.remove()
-        shutil.rmtree(folder)
-    print("microseconds of processor time for one: median, least, most of", ROUNDS)
-    for name, rounds in found.items():
-        print(f"{name:40}{statistics.median(rounds):9.0f}{min(rounds):9.0f}{max(rounds):9.0f}")
-    print(f"connections to PostgreSQL of {processes} node processes, 36 at once: {most}")
-    print("a million tickets that were ended early, each process:", million)
-    if given.json:
-        given.json.write_text(
-            json.dumps({"us": found, "connections": [most, processes], **million})
-        )
-
-
-if __name__ == "__main__":
-    main()
+        ticket = log_in(server, user)
+        of_nodes, of_database, commits, sizes = logins(nodes, database, rounds, few)
+        end_some_tickets(nodes)
+        asked = [
+            Row(said, cost_us(rounds, partial(ask, port, cookie, path, times, status), server))
+            for said, cookie, path, status in (
+                ("question to /auth/verify, node", ticket, "/auth/verify", 200),
+                ("page through the gate, node", ticket, "/page", 200),
+                ("stranger sent to the login, node", "", "/page", 302),
+            )
+        ]
+        read = Row("reading of revocations, PostgreSQL",
+                   cost_us(rounds, partial(readings, nodes), database))  # fmt: skip
+        with edge(Path(name, "edge"), nodes) as nginx:
+            pages = [
+                Row(f"1 KB file {said}, nginx",
+                    cost_us(rounds, partial(wrk, nginx.port, path, ticket, seconds), nginx))
+                for said, path in (("for anybody", "/bare"), ("with a ticket", "/page"))
+            ]  # fmt: skip
+        most, processes = connections(nodes, database, for_s=1 if effort == "quick" else 8)
+        known = known_revocations(nodes, revoked, rounds)
+    return [
+        Table("Processor time for one", "us",
+              [*pages, *asked, Row("login, node", of_nodes),
+               Row("login, PostgreSQL", of_database), read]),
+        Table("What a login writes", "commits", [Row("commits that write", commits)]),
+        Table("What a login writes", "bytes", [Row("write-ahead log", sizes)]),
+        Table(f"Connections to PostgreSQL, {VISITORS} visitors at once", "at most",
+              [Row(f"{processes} processes of nodes", [most])]),
+        Table(f"{revoked:,} tickets that were ended early, in each process", "s", known),
+    ]  # fmt: skip

@@ -1,27 +1,38 @@
 """Many users in and out: seconds and memory of the commands, on SQLite and PostgreSQL.
 
-Run by ``make bench``. Each command is a process of its own; ``MiB`` is the most that it had in
-memory at once. The smaller number of users stands beside the larger one, because memory is to be
-the same for both. ``--url`` names an empty database in the place of the SQLite file; what is in its
-tables of factored is lost.
+Each command is a process of its own; ``MiB`` is the most that it had in memory at once. A tenth of
+the users stands beside them all, because memory is to be the same for both.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks.databases import postgresql_url
+from benchmarks.report import Effort, Row, Table
+
+NEEDS: dict[str, str] = {}
+
 PASSPHRASE = "a passphrase for benchmarks"
 FACTORED = str(Path(sys.executable).with_name("factored"))
+
+# A child counts as its own what its parent had in memory when it began: so a small one in between.
+MEASURED = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
+_, ended, usage = os.wait4(process.pid, 0)
+took = time.perf_counter() - began
+status = os.waitstatus_to_exitcode(ended)
+json.dump([status, took, usage.ru_maxrss / 1024], sys.stderr)
+"""
 
 
 def write_ini(folder: Path, url: str, name: str) -> Path:
@@ -49,22 +60,20 @@ def drop_tables(url: str) -> None:
     found.drop_all(engine)
 
 
-def run(*words: str, out: Path | None = None, status: int = 0) -> tuple[float, float]:
+def run(*words: str, out: Path | None = None) -> tuple[float, float]:
     """command -> seconds, and MiB at the most"""
-    began = time.perf_counter()
     with (out or Path(os.devnull)).open("w") as stdout:
-        process = subprocess.Popen(
-            [FACTORED, *words], stdout=stdout, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PASSPHRASE": PASSPHRASE},
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, FACTORED, *words],
+            stdout=stdout, stderr=subprocess.PIPE, env={**os.environ, "PASSPHRASE": PASSPHRASE},
         )  # fmt: skip
-        _, ended, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(ended)
-    assert process.returncode == status, (words, process.returncode)
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    status, took_s, mib = json.loads(done.stderr)
+    assert status == 0, (words, status)
+    return took_s, mib
 
 
-def measure(folder: Path, url: str, users: int) -> dict[str, tuple[float, float]]:
-    """-> command: seconds and MiB; the database is empty before"""
+def commands(folder: Path, url: str, users: int) -> dict[str, tuple[float, float]]:
+    """folder of its own, empty database -> command: seconds and MiB; the database is empty again"""
     folder.mkdir()
     table, listed, exported = folder / "users.csv", folder / "list.json", folder / "users.jsonl"
     write_table(table, users)
@@ -76,52 +85,41 @@ def measure(folder: Path, url: str, users: int) -> dict[str, tuple[float, float]
     made["import"] = run("user", "import", str(here), str(table))
     made["import again"] = run("user", "import", str(here), str(table))
     made["list --json"] = run("user", "list", str(here), "--json", out=listed)
-    # Not here: a child counts as its own what this process had in memory when it began.
-    count = "import json, sys; print(len(json.load(open(sys.argv[1]))))"
-    assert int(subprocess.check_output([sys.executable, "-c", count, str(listed)])) == users
+    assert len(json.loads(listed.read_text())) == users
     words = ("--passphrase-env=PASSPHRASE",)
     made["export"] = run("user", "export", str(here), str(exported), *words)
     made["import export"] = run("user", "import", str(there), str(exported), *words)
     made["the same again"] = run("user", "import", str(there), str(exported), *words)
-    if url.startswith("sqlite"):
-        here = write_ini(folder, f"sqlite:///{folder}/atomic.sqlite", "here")
-    else:
-        drop_tables(url)
+    drop_tables(url)
     run("init", str(here))
     made["import --atomic"] = run("user", "import", str(here), str(table), "--atomic")
+    drop_tables(url)
     return made
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--url", help="of a database that may be emptied; else SQLite")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    sizes = (args.users // 10, args.users)
-    found: dict[int, Any] = {}
+def compared(folder: Path, database: str, url: str, users: int, fewer: int = 0) -> Table:
+    """folder of its own, name and url of a database, numbers of users -> a row for each command"""
+    folder.mkdir()
+    small = commands(folder / "fewer", url, fewer) if fewer else {}
+    rows = []
+    for name, (took_s, mib) in commands(folder / "all", url, users).items():
+        of_fewer = (f"s for {fewer:,}", f"MiB for {fewer:,}")
+        more = dict(zip(of_fewer, small[name], strict=True)) if small else {}
+        rows.append(Row(name, [took_s], {"MiB": mib, **more}))
+    return Table(f"factored user ..., {users:,} users, {database}", "s", rows)
+
+
+def measure(effort: Effort) -> list[Table]:
+    """-> one table for each database"""
     with tempfile.TemporaryDirectory() as name:
-        for users in sizes:
-            folder = Path(name, str(users))
-            if args.url:
-                drop_tables(args.url)
-            found[users] = measure(folder, args.url or f"sqlite:///{folder}/here.sqlite", users)
-        if args.url:
-            drop_tables(args.url)
-    small, large = (found[users] for users in sizes)
-    rows = [
-        {"command": command, "s_tenth": small[command][0], "s": large[command][0],
-         "mib_tenth": small[command][1], "mib": large[command][1]}
-        for command in large
-    ]  # fmt: skip
-    if args.json:
-        print(json.dumps({"users": args.users, "rows": rows}))
-        return
-    print(f"{'users':<16} {sizes[0]:>17,} {sizes[1]:>17,}")
-    print(f"{'command':<16} {'s':>9} {'MiB':>7} {'s':>9} {'MiB':>7}")
-    for row in rows:
-        print("{command:<16} {s_tenth:>9.2f} {mib_tenth:>7.0f} {s:>9.2f} {mib:>7.0f}".format(**row))
-
-
-if __name__ == "__main__":
-    main()
+        folder = Path(name)
+        lite = f"sqlite:///{folder / 'users.sqlite'}"
+        if effort == "quick":
+            return [compared(folder / "sqlite", "SQLite", lite, 500)]
+        users = {"normal": 10_000, "full": 100_000}[effort]
+        tables = [compared(folder / "sqlite", "SQLite", lite, users, users // 10)]
+        with postgresql_url() as url:
+            if url:
+                made = compared(folder / "postgresql", "PostgreSQL", url, users, users // 10)
+                tables.append(made)
+    return tables

@@ -13,8 +13,6 @@ from html import escape
 from typing import Any
 
 from pyramid_mailer.mailer import Mailer
-from pyramid_mailer.message import Message
-from repoze.sendmail.encoding import encode_message  # type: ignore[import-untyped]
 
 from factored.converters import as_bool
 from factored.interfaces import ConfigurationError, Mail
@@ -94,6 +92,10 @@ class Postman:
         if self._prints:
             sys.stderr.write(f"Mail to {mail.to}: {mail.subject}\n{mail.text}\n")
             return
+        # Not before there is a mail: what they bring of email is a megabyte of every process.
+        from pyramid_mailer.message import Message
+        from repoze.sendmail.encoding import encode_message  # type: ignore[import-untyped]
+
         paragraphs = "".join(f"<p>{_html(line)}</p>" for line in mail.text.splitlines() if line)
         sender = " ".join(mail.sender.split()) or self._sender
         message = Message(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyotp
-import segno
 
 from factored.codes import new_id, new_totp_secret, six_digits
 from factored.interfaces import Authenticator, AuthenticatorState, Cipher, Clock, User, Verdict
 from factored.keys import SECRET
 from factored.words import _
+
+if TYPE_CHECKING:
+    import segno
 
 SCHEME = "ga"
 STEP_S = 30
@@ -104,6 +107,8 @@ class Enrolment:
 
 def qr_code(uri: str) -> segno.QRCode:
     """otpauth URI -> its QR code, drawn here: the secret goes to nobody"""
+    import segno  # most processes draw none, and it takes a megabyte of each
+
     return segno.make(uri, micro=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 from typing import Any, cast
 
@@ -96,7 +97,10 @@ def make_auth_app(site: Site) -> WsgiApp:
     ]
     if problems:
         raise ConfigurationError(problems)
-    return cast(WsgiApp, config.make_wsgi_app())
+    app = cast(WsgiApp, config.make_wsgi_app())
+    # Pyramid looks up the line of every call above, and a megabyte of sources stays behind.
+    linecache.clearcache()
+    return app
 
 
 def _page(

@@ -254,6 +254,7 @@ STATES: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 PARTS = {"layout", "meta", "includes", "headbottom", "top", "title", "abovecontent"} | {
     "auth-controls", "belowcontent", "footer", "bottom",
+    "account-authenticators", "account-recovery", "account-tickets", "account-devices",
 }  # fmt: skip
 """Templates that are parts of others."""
 
@@ -299,6 +300,15 @@ def test_every_template_is_here_and_is_a_page_or_a_part_of_one() -> None:
     assert {template for template, _ in STATES.values()} | PARTS == {
         path.stem for path in TEMPLATES.glob("*.pt")
     }
+
+
+@every_template
+def test_a_template_is_short_enough_to_be_compiled_in_little_memory(path: Path) -> None:
+    """Chameleon takes a thousand times its size for a moment, and a process keeps the most of it.
+
+    In parts, a page takes no more than the longest of them.
+    """
+    assert path.stat().st_size < 4096
 
 
 @every_state

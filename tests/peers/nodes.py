@@ -78,19 +78,25 @@ class Nodes:
             shutil.copy2(source / name, folder / name)
 
     def add_user(self) -> User:
-        """-> a user whom no other test has; made here, as a command takes long to start"""
+        """-> a user whom no other test has"""
         self._users += 1
-        clock = SystemClock()
-        text = (self.each[0].installation.folder / KEY_FILES[0]).read_text()
-        ring = KeyRing(lambda: parse_keys(text))
-        enrolment = Enrolment(ring, clock, first_code, issuer="peers")
-        stores = sql_stores_as_they_are(self.url)
-        try:
-            users = Users(stores.users, stores.links, ring, clock, enrolment, revoke_for_s=86400)
-            made = users.add(f"user{self._users}@example.com")
-        finally:
-            stores.close()
-        return User(made.user.username, made.credential.secret)
+        key_file = self.each[0].installation.folder / KEY_FILES[0]
+        (made,) = add_users(key_file, self.url, [f"user{self._users}@example.com"])
+        return made
+
+
+def add_users(key_file: Path, url: str, names: Sequence[str]) -> list[User]:
+    """key_file, database, names -> the users, made here, as a command takes long to start"""
+    clock, text = SystemClock(), key_file.read_text()
+    ring = KeyRing(lambda: parse_keys(text))
+    enrolment = Enrolment(ring, clock, first_code, issuer="peers")
+    stores = sql_stores_as_they_are(url)
+    try:
+        users = Users(stores.users, stores.links, ring, clock, enrolment, revoke_for_s=86400)
+        made = [users.add(name) for name in names]
+        return [User(one.user.username, one.credential.secret) for one in made]
+    finally:
+        stores.close()
 
 
 def replaced(node: Front, release: Path) -> Front:

@@ -169,11 +169,22 @@ class Server:
             for pid in others:
                 os.kill(pid, signal.SIGCONT)
 
+    def _pids(self) -> list[int]:
+        assert self.process is not None
+        return [self.process.pid, *self.workers()]
+
+    def held(self) -> tuple[int, int]:
+        """-> (threads, open files) of all its processes together"""
+        threads, files = (
+            sum(len(list(Path(f"/proc/{pid}/{what}").iterdir())) for pid in self._pids())
+            for what in ("task", "fd")
+        )
+        return threads, files
+
     @contextlib.contextmanager
     def memory(self) -> Iterator[Callable[[], int]]:
         """-> function: MiB by which the peak of any of its processes grew meanwhile"""
-        assert self.process is not None
-        pids = [self.process.pid, *self.workers()]
+        pids = self._pids()
         before = {}
         for pid in pids:
             # Sets the peak back to what is used now: proc(5), clear_refs.
@@ -279,7 +290,7 @@ def start_file_server(folder: Path, files: Path) -> Server:
 
 WAITRESS = (
     "[server:main]\nuse = egg:waitress#main\nlisten = 127.0.0.1:{port}\n"
-    "max_request_body_size = 4294967296\n"
+    "max_request_body_size = 4294967296\nconnection_limit = 500\n"
 )
 GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
 # The sync worker of gunicorn keeps no connection open; this one does.

@@ -1,6 +1,6 @@
 """200 slow clients: they keep nobody else waiting, get no 5xx and not in, and leave nothing behind.
 
-``FACTORED_FULL=1`` makes it as many as one process may have, for longer.
+``FACTORED_FULL=1`` makes it longer, and under gunicorn's other kind of worker too.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def slow_ones(member: Browser) -> dict[int, list[SlowClient]]:
     }
 
 
-@pytest.fixture(params=["waitress", "gunicorn", "gthread"])
+@pytest.fixture(params=["waitress", "gunicorn", "gthread"] if FULL else ["waitress", "gunicorn"])
 def site_open_to_all(
     request: pytest.FixtureRequest, make_front: Callable[..., Front], site: Server, tmp_path: Path
 ) -> Iterator[tuple[Front, Server]]:

@@ -65,7 +65,9 @@ def test_50_users_who_log_in_at_once_are_all_let_in_on_sqlite(
     users = people(front, AT_ONCE)
     browsers = [visitor(front) for _ in users]
     for times, steps in enumerate((0, 1) if FULL else (0,), 1):
-        forms = [one.name_given(user.name) for one, user in zip(browsers, users, strict=True)]
+        forms = [
+            one.name_given(user.name, "/auth/ga") for one, user in zip(browsers, users, strict=True)
+        ]
         codes = [code(user.secret, steps) for user in users]
 
         def log_in(number: int, forms: list = forms, codes: list = codes) -> Answer:

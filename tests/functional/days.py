@@ -7,13 +7,13 @@ between two steps.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -32,7 +32,7 @@ from factored.store.attempts import LOCKS
 from factored.store.tables import AttemptRow, Base
 from factored.words import REMEMBERED
 from tests.functional.mailing import Post
-from tests.support import NAME, Browser, Site, code_in, token_of
+from tests.support import Browser, Site, add_users, code_in, token_of
 
 STEP_S, HOUR_S, DAY_S, MONTH_S = 600, 3600, 86400, 30 * 86400
 TICKET_S = 2 * HOUR_S
@@ -48,6 +48,9 @@ MEMO_BYTES = 5_000
 """Of the gate's memo, in the place of 2 MiB: little enough to be full in a day."""
 TOO_LONG_BYTES = 8192
 """A Cookie header of the longest kind may be the one that fills the memo."""
+
+THERE = 1
+"""A user whom every site of the tests has, and who does not come."""
 
 PER_DAY = {
     "logs_in": 36,
@@ -115,8 +118,8 @@ class Days:
     post: Post
     outbox: Any
     paced: Paced
-    people: list[Person]
     rate: float
+    people: list[Person] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random("a day"))
     happened: dict[str, list[float]] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
@@ -291,8 +294,8 @@ class Days:
         # 5 in 5 minutes, and 10 in a row, for each known device, of which each person has one.
         own = people * (5 + 10)
         return {
-            "users": people,
-            "authenticators": people,
+            "users": people + THERE,
+            "authenticators": people + THERE,
             "recovery_codes": 0,
             "challenges": self._within("challenge", CODE_S),
             "links": self._within("link", ENROL_LINK_S),
@@ -367,15 +370,9 @@ def make_days(
     # The database's own clock is to go as the site's.
     now = site.clock.now_s
     patch.setattr(revocations, "database_now", lambda: sa.literal(int(now()), sa.BigInteger))
-    site.command("init")
-    known = {} if changed else {NAME: site.secret}
-    for number in range(people - len(known)):
-        name = f"person{number}@example.com"
-        known[name] = json.loads(site.command("user", "add", f"--username={name}", "--json"))[
-            "secret"
-        ]
+    names = [f"person{number}@example.com" for number in range(people)]
+    secrets = add_users(Path(site.given["key_file"]), site.given["sqlalchemy.url"], *names)
     paced = site.web.app._revocations._known.stop = Paced()
-    made = [
-        Person(name, secret, site.browser(HTTP_HOST="site.test")) for name, secret in known.items()
-    ]
-    return Days(site, post, outbox[0], paced, made, rate)
+    made = Days(site, post, outbox[0], paced, rate)
+    made.people += [Person(name, secret, made.browser()) for name, secret in secrets.items()]
+    return made

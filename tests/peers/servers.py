@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import eventually
+from tests.support import add_users, eventually
 from tests.support_programs import FULL as FULL
 from tests.support_programs import require_program
 
@@ -400,6 +401,13 @@ class Installation:
         name = name or f"user{self._users}@example.com"
         made = json.loads(self.done("user", "add", f"--username={name}", "--json", *options))
         return User(made["username"], made["secret"])
+
+    def add_users(self, number: int) -> list[User]:
+        """-> so many at once, where the database is the file of GATE"""
+        names = [f"user{self._users + one}@example.com" for one in range(1, number + 1)]
+        self._users += number
+        url = f"sqlite:///{self.folder / 'factored.sqlite'}"
+        return list(starmap(User, add_users(self.folder / "factored.key", url, *names).items()))
 
 
 @dataclass

@@ -23,7 +23,6 @@ from tests.support import at_once
 
 from .client import Answer, Browser, code, form_of, visitor
 from .letterbox import IGNORED, Letterbox, mail_ini
-from .nodes import add_users
 from .servers import FULL, GATE, Front, Nginx, User, each_worker, eventually, free_port
 from .test_email import EVERYBODY, is_ready
 
@@ -31,13 +30,6 @@ pytestmark = IGNORED
 
 AT_ONCE = 50
 SERVERS = ["waitress", "gunicorn", "gthread"] if FULL else ["gthread"]
-
-
-def people(front: Front, number: int, first: int = 0) -> list[User]:
-    """front, how many -> so many users whom nobody else has"""
-    folder = front.installation.folder
-    names = [f"person{one}@example.com" for one in range(first, first + number)]
-    return add_users(folder / "factored.key", f"sqlite:///{folder / 'factored.sqlite'}", names)
 
 
 # -- SQLite ----------------------------------------------------------------------------------------
@@ -62,7 +54,7 @@ def test_50_users_who_log_in_at_once_are_all_let_in_on_sqlite(
     make_front: Callable[..., Front], nginx: Nginx, kind: str
 ) -> None:
     front = make_front(kind, nginx.port)
-    users = people(front, AT_ONCE)
+    users = front.installation.add_users(AT_ONCE)
     browsers = [visitor(front) for _ in users]
     for times, steps in enumerate((0, 1) if FULL else (0,), 1):
         forms = [
@@ -203,7 +195,7 @@ def test_1000_codes_asked_for_at_once_while_the_mail_server(
     with dead_mail_server(how) as port:
         ini = GATE + mail_ini(port).replace("supported_auth_schemes = Email\n", BOTH) + EVERYBODY
         front = make_front(kind, nginx.port, ini)
-        inside, *users = people(front, 11)
+        inside, *users = front.installation.add_users(11)
         member = visitor(front)
         member.sign_in(inside, "/auth/ga")
         processes = len(front.server.workers()) or 1

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from .client import FORM, Browser, visitor, wrong_code
-from .nodes import add_users
 from .servers import (
     FULL,
     GATE,
@@ -108,12 +107,7 @@ def test_slow_clients_keep_nobody_waiting_and_are_served_in_the_end(
     site_open_to_all: tuple[Front, Server],
 ) -> None:
     front, entrance = site_open_to_all
-    folder = front.installation.folder
-    user, inside = add_users(
-        folder / "factored.key",
-        f"sqlite:///{folder / 'factored.sqlite'}",
-        ["slow@example.com", "inside@example.com"],
-    )
+    user, inside = front.installation.add_users(2)
     member = visitor(entrance)
     member.sign_in(inside)
     others_go_on(entrance, member, user, -1)

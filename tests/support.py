@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pyotp
@@ -20,6 +21,7 @@ from webtest import TestApp, TestResponse
 
 from factored import app as composition
 from factored.auth_tkt import NO_ADDRESS, TicketFormat
+from factored.clock import SystemClock
 from factored.codes import new_id
 from factored.interfaces import (
     Asker,
@@ -29,11 +31,17 @@ from factored.interfaces import (
     SchemeContext,
     SendingFails,
     StartResponse,
+    StoreContext,
     Ticket,
     User,
     Verdict,
 )
+from factored.keys import KeyRing, parse_keys
+from factored.schemes.totp import first_code
 from factored.scripts.main import main as factored_command
+from factored.services.enrolment import Enrolment
+from factored.services.users import Users
+from factored.store.bundle import SqlStores
 
 T = TypeVar("T")
 
@@ -287,6 +295,22 @@ def run_sql(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def add_users(key_file: Path, url: str, *usernames: str) -> dict[str, str]:
+    """key_file, database -> user name -> secret of the users, made here: commands start slowly"""
+    clock, text = SystemClock(), key_file.read_text()
+    ring = KeyRing(lambda: parse_keys(text))
+    enrolment = Enrolment(ring, clock, first_code, issuer="site")
+    settings: Any = SimpleNamespace(sqlalchemy={"sqlalchemy.url": url})
+    stores = SqlStores(StoreContext(settings, clock, must_exist=False))
+    try:
+        stores.upgrade()
+        users = Users(stores.users, stores.links, ring, clock, enrolment, revoke_for_s=86400)
+        made = map(users.add, usernames)
+        return {one.user.username: one.credential.secret for one in made}
+    finally:
+        stores.close()
 
 
 def make_people(url: str, *emails: str | None) -> None:

@@ -12,13 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import factored
-from factored.clock import SystemClock
-from factored.keys import KeyRing, parse_keys
-from factored.schemes.totp import first_code
-from factored.services.enrolment import Enrolment
-from factored.services.users import Users
 from factored.store import schema
-from tests.contract.test_stores import sql_stores_as_they_are
+from tests.support import add_users
 
 from .client import Browser
 from .servers import LOGGING, Front, Installation, Server, User, free_port, gate_on, program
@@ -78,19 +73,11 @@ class Nodes:
             shutil.copy2(source / name, folder / name)
 
     def add_user(self) -> User:
-        """-> a user whom no other test has; made here, as a command takes long to start"""
+        """-> a user whom no other test has"""
         self._users += 1
-        clock = SystemClock()
-        text = (self.each[0].installation.folder / KEY_FILES[0]).read_text()
-        ring = KeyRing(lambda: parse_keys(text))
-        enrolment = Enrolment(ring, clock, first_code, issuer="peers")
-        stores = sql_stores_as_they_are(self.url)
-        try:
-            users = Users(stores.users, stores.links, ring, clock, enrolment, revoke_for_s=86400)
-            made = users.add(f"user{self._users}@example.com")
-        finally:
-            stores.close()
-        return User(made.user.username, made.credential.secret)
+        key_file = self.each[0].installation.folder / KEY_FILES[0]
+        (made,) = add_users(key_file, self.url, f"user{self._users}@example.com").items()
+        return User(*made)
 
 
 def replaced(node: Front, release: Path) -> Front:

@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import eventually
+from tests.support import add_users, eventually
 from tests.support_programs import FULL as FULL
 from tests.support_programs import require_program
 
@@ -169,11 +170,22 @@ class Server:
             for pid in others:
                 os.kill(pid, signal.SIGCONT)
 
+    def _pids(self) -> list[int]:
+        assert self.process is not None
+        return [self.process.pid, *self.workers()]
+
+    def held(self) -> tuple[int, int]:
+        """-> (threads, open files) of all its processes together"""
+        threads, files = (
+            sum(len(list(Path(f"/proc/{pid}/{what}").iterdir())) for pid in self._pids())
+            for what in ("task", "fd")
+        )
+        return threads, files
+
     @contextlib.contextmanager
     def memory(self) -> Iterator[Callable[[], int]]:
         """-> function: MiB by which the peak of any of its processes grew meanwhile"""
-        assert self.process is not None
-        pids = [self.process.pid, *self.workers()]
+        pids = self._pids()
         before = {}
         for pid in pids:
             # Sets the peak back to what is used now: proc(5), clear_refs.
@@ -279,7 +291,7 @@ def start_file_server(folder: Path, files: Path) -> Server:
 
 WAITRESS = (
     "[server:main]\nuse = egg:waitress#main\nlisten = 127.0.0.1:{port}\n"
-    "max_request_body_size = 4294967296\n"
+    "max_request_body_size = 4294967296\nconnection_limit = 500\n"
 )
 GUNICORN = "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
 # The sync worker of gunicorn keeps no connection open; this one does.
@@ -389,6 +401,13 @@ class Installation:
         name = name or f"user{self._users}@example.com"
         made = json.loads(self.done("user", "add", f"--username={name}", "--json", *options))
         return User(made["username"], made["secret"])
+
+    def add_users(self, number: int) -> list[User]:
+        """-> so many at once, where the database is the file of GATE"""
+        names = [f"user{self._users + one}@example.com" for one in range(1, number + 1)]
+        self._users += number
+        url = f"sqlite:///{self.folder / 'factored.sqlite'}"
+        return list(starmap(User, add_users(self.folder / "factored.key", url, *names).items()))
 
 
 @dataclass

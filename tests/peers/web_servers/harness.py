@@ -412,7 +412,7 @@ daemon off;
 pid {folder}/nginx.pid;
 error_log stderr info;
 worker_processes 1;
-events {{ worker_connections 256; }}
+events {{ worker_connections 768; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/bodies;

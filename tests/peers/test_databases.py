@@ -36,7 +36,7 @@ from tests.contract.test_stores import (  # noqa: F401
     test_a_user_is_removed_and_revoked_or_neither,
     test_two_processes_that_count_at_once_let_none_too_many_through,
 )
-from tests.contract.ticket_store import TicketStoreContract
+from tests.contract.ticket_store import TicketStoreContract, new_login
 from tests.contract.user_store import UserStoreContract, add
 from tests.support import (
     NAME,
@@ -288,6 +288,8 @@ def test_counting_is_exact_whatever_isolation_the_ini_asks_for(
 def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
     stores: SqlStores,
 ) -> None:
+    al = add(stores, "al")
+
     def visit(number: int) -> int:
         own, all_of_it = f"u{number % 3}:totp", f"u{number % 3}:run"
         counted = 0
@@ -297,7 +299,7 @@ def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
             assert isinstance(attempt, Attempt)
             counted += 1
             if number % 4 == 0:
-                stores.attempts.forgive(attempt, clear=[all_of_it])
+                stores.tickets.add_login(new_login(al.id, forgiven=attempt, cleared=(all_of_it,)))
                 counted -= 1
             if second % 7 == 0:
                 stores.attempts.prune(now_s=900)

@@ -238,7 +238,7 @@ class Login:
         :param series: the one that the change itself began: whoever ends all tickets after that
             ends this one too
         """
-        renewed = replace(ticket, series=series)
+        renewed = replace(ticket, series=series, ticket_id=new_id())
         self._open_tickets.add(renewed, user.id, browser)
         return renewed
 

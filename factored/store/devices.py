@@ -87,9 +87,7 @@ class SqlTicketStore:
         revoked = [revoking(login.ended, login.revoke_for_s)] if login.ended else []
         taken_back = charged_to(login) if login.forgiven or login.cleared else None
         with self._database.writing() as session:
-            # The ticket first: its foreign key locks the user's row before any other, where whoever
-            # removes the user begins too.
-            session.execute(_ticket_insertion(login.ticket))
+            _add_ticket(session, login.ticket)
             if session.get_bind().dialect.name == "postgresql":
                 also: list[Insert | Update | Delete] = [*revoked]
                 also += [_ending(login.ended)] if login.ended else []
@@ -105,7 +103,7 @@ class SqlTicketStore:
 
     def add(self, ticket: OpenTicket) -> None:
         with self._database.writing() as session:
-            session.execute(_ticket_insertion(ticket))
+            _add_ticket(session, ticket)
 
     def of(self, user_id: int, *, now_s: int) -> list[OpenTicket]:
         with self._database.reading() as session:
@@ -168,7 +166,8 @@ def drop_tickets(session: Session, ticket_ids: Sequence[str]) -> None:
     """session that writes, ids -> None; those are over, and pruned one day
 
     Rows are locked by their key alone and in one order, everywhere: no two transactions wait for
-    each other. By another index InnoDB would lock that first, and the rows in its order.
+    each other. By another index InnoDB would lock that first, and the rows in its order; and of a
+    small table all that it looks at.
     """
     if ticket_ids:
         one = update(TICKETS).where(TICKETS.c.id == bindparam("an_id")).values(ends_at=OVER)
@@ -199,11 +198,21 @@ def _remember_logins(session: Session, last: Mapping[int, int]) -> None:
 
 def _delete_tickets(session: Session, ticket_ids: Sequence[str]) -> int:
     """session that writes, ids -> how many open tickets were deleted"""
-    which = TICKETS.c.id.in_(ticket_ids)
-    session.execute(
-        select(TICKETS.c.id).where(which).order_by(TICKETS.c.id).with_for_update()
-    ).all()
-    return row_count(session.execute(delete(TICKETS).where(which)))
+    one = delete(TICKETS).where(TICKETS.c.id == bindparam("an_id"))
+    ids = [{"an_id": each} for each in sorted(ticket_ids)]
+    return row_count(session.connection().execute(one, ids))
+
+
+def _add_ticket(session: Session, ticket: OpenTicket) -> None:
+    """session that writes, ticket -> None; its user's row is locked before any other
+
+    Whoever removes the user, or ends all tickets, begins there too. PostgreSQL does it by the
+    foreign key; InnoDB writes the ticket first, and looks then.
+    """
+    if session.get_bind().dialect.name not in ("sqlite", "postgresql"):
+        user = select(USERS.c.id).where(USERS.c.id == ticket.user_id)
+        session.execute(user.with_for_update(read=True))
+    session.execute(_ticket_insertion(ticket))
 
 
 def _ticket_insertion(ticket: OpenTicket) -> Insert:

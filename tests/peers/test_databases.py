@@ -48,6 +48,7 @@ from tests.support import (
     build_gate,
     factored,
     settings_for,
+    statements_of_logins,
     write_ini,
 )
 from tests.unit.test_schema import constraint_names, differences
@@ -444,6 +445,14 @@ def make_site(
             thread.join(ANSWER_S)
     for database in databases:
         database.engine.dispose()
+
+
+@only_postgresql
+def test_a_login_takes_at_most_six_statements(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    site.login(site.browser())  # what a process asks once is over
+    for kind, asked in statements_of_logins(site).items():
+        assert 1 < len(asked) <= 6, "\n\n".join([kind, *asked])
 
 
 def test_a_login_and_what_becomes_of_it_while_the_database_is_away(

@@ -217,26 +217,30 @@ def _add_ticket(session: Session, ticket: OpenTicket) -> None:
 
 def _ticket_insertion(ticket: OpenTicket) -> Insert:
     return insert(TICKETS).values(
-        id=ticket.id,
-        user_id=ticket.user_id,
-        scheme=ticket.scheme,
-        device_id=ticket.device_id,
-        user_agent=ticket.user_agent,
-        address=ticket.address,
-        login_at=ticket.login_at,
-        last_seen_at=ticket.last_seen_at,
-        ends_at=ticket.ends_at,
+        {
+            TicketRow.id: ticket.id,
+            TicketRow.user_id: ticket.user_id,
+            TicketRow.scheme: ticket.scheme,
+            TicketRow.device_id: ticket.device_id,
+            TicketRow.user_agent: ticket.user_agent,
+            TicketRow.address: ticket.address,
+            TicketRow.login_at: ticket.login_at,
+            TicketRow.last_seen_at: ticket.last_seen_at,
+            TicketRow.ends_at: ticket.ends_at,
+        }
     )
 
 
 def _insertion(device: Device) -> Insert:
     return insert(DEVICES).values(
-        id=device.id,
-        user_id=device.user_id,
-        user_agent=device.user_agent,
-        address=device.address,
-        created_at=device.created_at,
-        last_used_at=device.last_used_at,
+        {
+            DeviceRow.id: device.id,
+            DeviceRow.user_id: device.user_id,
+            DeviceRow.user_agent: device.user_agent,
+            DeviceRow.address: device.address,
+            DeviceRow.created_at: device.created_at,
+            DeviceRow.last_used_at: device.last_used_at,
+        }
     )
 
 
@@ -245,7 +249,7 @@ def _touching(device: Device) -> Update:
     return (
         update(DEVICES)
         .where(DEVICES.c.id == device.id)
-        .values(last_used_at=device.last_used_at, address=device.address)
+        .values({DeviceRow.last_used_at: device.last_used_at, DeviceRow.address: device.address})
     )
 
 

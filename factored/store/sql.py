@@ -25,12 +25,15 @@ from factored.store.devices import LAST_TICKET, device_of, drop_tickets
 from factored.store.tables import (
     AttemptRow,
     AuthenticatorRow,
+    Base,
     DeviceRow,
     RecoveryCodeRow,
     RevocationRow,
     TicketRow,
     UserRow,
 )
+
+AUTHENTICATORS = Base.metadata.tables[AuthenticatorRow.__tablename__]
 
 PAGE = 500
 """Users read, or made, at a time."""
@@ -148,9 +151,9 @@ class SqlUserStore:
     def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
         with self._database.writing() as session:
             moved = session.execute(
-                update(AuthenticatorRow)
+                update(AUTHENTICATORS)
                 .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.last_step < step)
-                .values(last_step=step, last_used_at=now_s)
+                .values({AuthenticatorRow.last_step: step, AuthenticatorRow.last_used_at: now_s})
             )
             return row_count(moved) == 1
 

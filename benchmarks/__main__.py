@@ -16,7 +16,7 @@ from benchmarks import report
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("gate", "servers", "start", "nodes", "users", "names", "scaling")
+NAMES = ("gate", "servers", "proxy", "web_servers", "logins", "nodes", "scaling", "start", "users", "names")
 RESULTS = Path(__file__).parents[1] / "build" / "bench"
 
 

@@ -138,7 +138,7 @@ def build(
         ],
     )
     languages = make_languages(settings)
-    devices = Devices(stores.devices, ring, clock)
+    devices = Devices(stores.users, stores.devices, ring, clock)
     throttle = Throttle(stores.attempts, ring, clock)
     enrolment = Enrolment(ring, clock, totp.first_code, issuer=settings.appname)
     enrol_links = EnrolLinks(
@@ -181,7 +181,6 @@ def build(
         links=Links(stores.links, devices, ring, clock),
         enrol_links=enrol_links,
         reminder=Reminder(
-            stores.users,
             devices,
             throttle,
             enrol_links,

@@ -229,6 +229,27 @@ class OpenTicket:
 
 
 @dataclass(frozen=True, slots=True)
+class NewLogin:
+    """What a login that was accepted changes in the store: all of it, or nothing.
+
+    :param device: the browser as it is known from now on; unless ``new_device``, one that was
+        forgotten in the meantime stays forgotten
+    :param forgiven: the attempt that takes its own count back; None where nothing was counted
+    :param cleared: buckets that are emptied
+    :param ended: ids of tickets that are revoked, and shown no more
+    :param revoke_for_s: how long those must be refused
+    """
+
+    ticket: OpenTicket
+    device: Device
+    new_device: bool
+    forgiven: Attempt | None = None
+    cleared: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    revoke_for_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CodesLeft:
     """Recovery codes of a user: how many are not burned, and when they were made."""
 
@@ -392,6 +413,14 @@ class UserStore(Protocol):
     def find(self, username_key: str) -> User | None:
         """username_key -> User with all authenticators, or None"""
 
+    def find_with_devices(
+        self, username_key: str, device_ids: Sequence[str]
+    ) -> tuple[User | None, list[Device]]:
+        """username_key, device ids -> what :meth:`find` gives, and which are this user's devices
+
+        As long for a known name as for an unknown one, whosever the devices are.
+        """
+
     def get(self, user_id: int) -> User | None:
         """user id -> User with all authenticators, or None"""
 
@@ -493,9 +522,6 @@ class DeviceStore(Protocol):
     def find(self, device_id: str, user_id: int) -> Device | None:
         """device id, user id -> Device, or None: unknown, forgotten, or somebody else's"""
 
-    def touch(self, device_id: str, *, address: str, now_s: int) -> None:
-        """device id -> None; sets when it was last used, and from where"""
-
     def of(self, user_id: int) -> list[Device]:
         """user id -> the user's devices, the last used first"""
 
@@ -508,6 +534,12 @@ class DeviceStore(Protocol):
 
 class TicketStore(Protocol):
     """Open tickets, for the eyes of their users. What lets in and what not is decided elsewhere."""
+
+    def add_login(self, login: NewLogin) -> None:
+        """login -> None; in one transaction all that it changes
+
+        :raises StoreError: the store did not answer, or the user is gone; nothing was changed
+        """
 
     def add(self, ticket: OpenTicket) -> None:
         """ticket -> None; it is the last login of its user too"""
@@ -598,9 +630,6 @@ class AttemptStore(Protocol):
         :raises StoreError: the store did not answer; the attempt must not be evaluated
         """
 
-    def forgive(self, attempt: Attempt, *, clear: Sequence[str] = ()) -> None:
-        """attempt -> None; takes its own count back, and empties the buckets in ``clear``"""
-
     def stamps(self, buckets: Sequence[str], *, now_s: int) -> dict[str, list[int]]:
         """buckets -> when each was charged, oldest first; empty ones are missing"""
 
@@ -682,6 +711,9 @@ class Revocations(Protocol):
 
         :raises StoreError: it could not be written
         """
+
+    def learn(self, *values: str) -> None:
+        """what the store has as revoked since just now -> None; it holds here at once"""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,6 +268,44 @@ class Browser(TestApp):  # type: ignore[misc]  # WebTest has no types
                 self.cookiejar.set_cookie(mine)
                 return
         raise LookupError(name)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """-> what this thread asks of databases meanwhile, but for where transactions begin and end"""
+    asked: list[str] = []
+    thread = threading.get_ident()
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if threading.get_ident() == thread and not statement.startswith("BEGIN"):
+            asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def statements_of_logins(site: Site) -> dict[str, list[str]]:
+    """site -> for each kind of login the statements of all its three requests"""
+    web, found = site.browser("192.0.2.77"), {}
+
+    def log_in(kind: str) -> None:
+        site.clock.advance(60)
+        with statements() as found[kind]:
+            page = web.get("/auth/ga")
+            form = {"csrf_token": token_of(page), "username": NAME}
+            web.post("/auth/ga", {**form, "submit": "username"})
+            assert found[kind] == []
+            done = web.post("/auth/ga", {**form, "code": site.code(), "submit": "authenticate"})
+            assert done.status_int == 303, done
+
+    log_in("an unknown browser")
+    log_in("over a good ticket")
+    web.cookiejar.clear("localhost.local", "/", "auth_tkt")
+    log_in("a known device")
+    return found
 
 
 def at_once(times: int, call: Callable[[int], T]) -> list[T]:

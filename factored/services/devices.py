@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factored.codes import new_id
 from factored.environ import client_source
-from factored.interfaces import Clock, Device, DeviceStore, Ticket, User
+from factored.interfaces import Clock, Device, DeviceStore, Ticket, User, UserStore
 from factored.keys import DEVICE, KeyRing
 
 KNOWN_FOR_S = 400 * 86400
@@ -46,50 +46,58 @@ class Browser:
 
 @dataclass(frozen=True)
 class DeviceCookie:
-    """What the browser is to keep, and for how many seconds; ``device_id`` is the known device."""
+    """What the browser is to keep, and for how many seconds."""
 
     value: str
     max_age_s: int
-    device_id: str
 
 
 class Devices:
     """Makes and recognises known devices; the cookie is bound to one user."""
 
-    def __init__(self, devices: DeviceStore, keys: KeyRing, clock: Clock) -> None:
+    def __init__(self, users: UserStore, devices: DeviceStore, keys: KeyRing, clock: Clock) -> None:
+        self._users = users
         self._devices = devices
         self._keys = keys
         self._clock = clock
 
-    def known(self, cookies: Sequence[str], user: User | None) -> Device | None:
-        """cookie values, user -> the Device, if one is this user's and not over
+    def visitor(
+        self, username_key: str, cookies: Sequence[str]
+    ) -> tuple[User | None, Device | None]:
+        """username_key, cookie values -> the user, and the Device if one is his and not over
 
-        Junk and other people's cookies end at the signature, before the store is asked.
+        The store is asked once, whatever the name. Junk ends at the signature, before that.
         """
-        if user is None:
-            return None
+        owners: dict[str, str] = {}
         for cookie in cookies:
             owner, _, rest = (self._keys.unsign(DEVICE, cookie) or "").partition(".")
             device_id, _, made_at = rest.partition(".")
-            if owner == str(user.id) and self._clock.now_s() < int(made_at) + KNOWN_FOR_S:
-                device = self._devices.find(device_id, user.id)
-                if device is not None:
-                    return device
-        return None
+            if owner and self._clock.now_s() < int(made_at) + KNOWN_FOR_S:
+                owners[device_id] = owner
+        user, found = self._users.find_with_devices(username_key, list(owners))
+        if user is None:
+            return None, None
+        his = {device.id: device for device in found}
+        known = (his.get(one) for one, owner in owners.items() if owner == str(user.id))
+        return user, next((device for device in known if device is not None), None)
 
     def enlist(self, user_id: int, browser: Browser) -> DeviceCookie:
         """user id, browser -> the cookie of a new known device"""
-        now_s = int(self._clock.now_s())
-        device = Device(new_id(), user_id, now_s, now_s, *browser.shown)
+        device = self.new(user_id, browser)
         self._devices.add(device)
-        return self._cookie(device, now_s)
+        return self.cookie(device)
 
-    def renew(self, device: Device, browser: Browser) -> DeviceCookie:
-        """a device that logged in again, as it is now -> its cookie, good for another term"""
+    def new(self, user_id: int, browser: Browser) -> Device:
+        """user id, browser -> a Device that is not stored yet"""
         now_s = int(self._clock.now_s())
-        self._devices.touch(device.id, address=browser.shown[1], now_s=now_s)
-        return self._cookie(device, now_s)
+        return Device(new_id(), user_id, now_s, now_s, *browser.shown)
 
-    def _cookie(self, device: Device, now_s: int) -> DeviceCookie:
-        value = self._keys.sign(DEVICE, f"{device.user_id}.{device.id}.{now_s}")
-        return DeviceCookie(value, KNOWN_FOR_S, device.id)
+    def renewed(self, device: Device, browser: Browser) -> Device:
+        """a known device that logs in again -> it as it is now, not stored yet"""
+        address = browser.shown[1]
+        return replace(device, last_used_at=int(self._clock.now_s()), address=address)
+
+    def cookie(self, device: Device) -> DeviceCookie:
+        """a device that was used just now -> its cookie, good for a whole term from now on"""
+        message = f"{device.user_id}.{device.id}.{device.last_used_at}"
+        return DeviceCookie(self._keys.sign(DEVICE, message), KNOWN_FOR_S)

@@ -8,10 +8,10 @@ from factored import names
 from factored.codes import new_id
 from factored.interfaces import (
     Asker,
-    Attempt,
     Challenge,
     Clock,
     LinkScheme,
+    NewLogin,
     Refusal,
     Revocations,
     Scheme,
@@ -85,8 +85,7 @@ class Login:
         """
         scheme.check_sending()
         username_key = names.key(asker.username)
-        user = self._users.find(username_key)
-        device = self._devices.known(browser.device_cookies, user)
+        user, device = self._devices.visitor(username_key, browser.device_cookies)
         source = browser.source
         refused = self._throttle.count_sending(username_key, user, source, device)
         if refused is not None:
@@ -115,8 +114,7 @@ class Login:
         if scheme.sends and challenge is None:
             self._note(Verdict.EXPIRED, None, scheme, source)
             return Outcome(Verdict.EXPIRED)
-        user = self._users.find(username_key)
-        device = self._devices.known(browser.device_cookies, user)
+        user, device = self._devices.visitor(username_key, browser.device_cookies)
         counted = self._throttle.count(scheme.budget, username_key, user, source, device)
         if isinstance(counted, Refusal):
             self._note(Verdict.LOCKED, user, scheme, source)
@@ -140,8 +138,8 @@ class Login:
         :raises StoreError: the store did not answer; nobody is let in
         """
         self.require_revocations()
-        user = self._users.find(challenge.username_key)
-        counted = self._throttle.unguessed(self._devices.known(browser.device_cookies, user))
+        user, device = self._devices.visitor(challenge.username_key, browser.device_cookies)
+        counted = self._throttle.unguessed(device)
         return self._decide(scheme, user, token, challenge, browser, counted, remember)
 
     def _decide(
@@ -154,7 +152,11 @@ class Login:
         counted: Counted,
         remember: bool,
     ) -> Outcome:
-        """what was counted -> Outcome; the one place where a response is verified"""
+        """what was counted -> Outcome; the one place where a response is verified
+
+        What it changes comes after: whoever is cut off in between has used a code up for nothing,
+        and nobody got in.
+        """
         verdict = scheme.verify(user, response, challenge, known_device=counted.device is not None)
         outcome = Outcome(verdict)
         if verdict is Verdict.ACCEPTED:
@@ -193,17 +195,17 @@ class Login:
             "login", result="success", user=user.username, scheme=scheme_path,
             source=browser.source, reason="enrolled",
         )  # fmt: skip
-        return self._let_in(user, scheme_path, browser, Counted(Attempt(""), None), False)
+        return self._let_in(user, scheme_path, browser, Counted(None, None), False)
 
     def _let_in(
         self, user: User, scheme_path: str, browser: Browser, counted: Counted, remember: bool
     ) -> Granted:
-        self._throttle.forgive(counted)
-        self._end(browser.tickets)
-        if counted.device is not None:
-            cookie = self._devices.renew(counted.device, browser)
-        else:
-            cookie = self._devices.enlist(user.id, browser)
+        known = counted.device
+        device = (
+            self._devices.new(user.id, browser)
+            if known is None
+            else self._devices.renewed(known, browser)
+        )
         now_s = int(self._clock.now_s())
         ticket = Ticket(
             user=user.username,
@@ -215,8 +217,20 @@ class Login:
             ticket_id=new_id(),
             series=user.ticket_series,
         )
-        self._open_tickets.add(ticket, user.id, cookie.device_id, browser)
-        return Granted(ticket, cookie, user)
+        ended = tuple(one.ticket_id for one in browser.tickets)
+        self._open_tickets.add_login(
+            NewLogin(
+                self._open_tickets.shown(ticket, user.id, device.id, browser),
+                device,
+                new_device=known is None,
+                forgiven=counted.attempt,
+                cleared=counted.clear_on_success,
+                ended=ended,
+                revoke_for_s=self._revoke_for_s,
+            )
+        )
+        self._revocations.learn(*ended)
+        return Granted(ticket, self._devices.cookie(device), user)
 
     def stay(self, ticket: Ticket, user: User, series: str, browser: Browser) -> Ticket:
         """a good ticket, its user, the series that has just ended all tickets -> one that is good
@@ -224,14 +238,9 @@ class Login:
         :param series: the one that the change itself began: whoever ends all tickets after that
             ends this one too
         """
-        renewed = replace(ticket, series=series)
-        self._open_tickets.add(renewed, user.id, "", browser)
+        renewed = replace(ticket, series=series, ticket_id=new_id())
+        self._open_tickets.add(renewed, user.id, browser)
         return renewed
-
-    def _end(self, tickets: tuple[Ticket, ...]) -> None:
-        ids = [ticket.ticket_id for ticket in tickets]
-        self._revocations.revoke(*ids)
-        self._open_tickets.drop(ids)
 
     def logout(self, browser: Browser, *, everywhere: bool = False) -> None:
         """browser -> None; every good ticket it showed ends within 5 s, on every node
@@ -240,7 +249,9 @@ class Login:
         :raises StoreError: it could not be written, so the tickets are still good
         """
         self.require_revocations()
-        self._end(browser.tickets)
+        ids = [ticket.ticket_id for ticket in browser.tickets]
+        self._revocations.revoke(*ids)
+        self._open_tickets.drop(ids)
         if everywhere:
             self._end_tickets({ticket.user: ticket.series for ticket in browser.tickets})
         for ticket in browser.tickets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from factored.auth_tkt import expires_at
-from factored.interfaces import Clock, OpenTicket, Ticket, TicketStore
+from factored.interfaces import Clock, NewLogin, OpenTicket, Ticket, TicketStore
 from factored.services.devices import Browser
 
 
@@ -27,17 +27,26 @@ class OpenTickets:
         """Ticket id -> Unix time: what the gate saw since it was last written. It only puts in:
         one step, without a lock."""
 
-    def add(self, ticket: Ticket, user_id: int, device_id: str, browser: Browser) -> None:
-        """a ticket that is issued, whom to and where -> None"""
+    def add(self, ticket: Ticket, user_id: int, browser: Browser) -> None:
+        """a ticket that takes the place of one that ended, whom to and where -> None"""
+        self._tickets.add(self.shown(ticket, user_id, "", browser))
+
+    def shown(self, ticket: Ticket, user_id: int, device_id: str, browser: Browser) -> OpenTicket:
+        """a ticket that is issued, whom to and where -> the same as its user may see it"""
         user_agent, address = browser.shown
         latest = ticket.login_at + self._absolute_timeout_s
         ends_at = latest if self._renewed else expires_at(ticket, self._absolute_timeout_s)
-        self._tickets.add(
-            OpenTicket(
-                ticket.ticket_id, user_id, ticket.scheme, device_id, user_agent, address,
-                ticket.login_at, ticket.issued_at, ends_at,
-            )
+        return OpenTicket(
+            ticket.ticket_id, user_id, ticket.scheme, device_id, user_agent, address,
+            ticket.login_at, ticket.issued_at, ends_at,
         )  # fmt: skip
+
+    def add_login(self, login: NewLogin) -> None:
+        """login -> None; all that it changes is stored
+
+        :raises StoreError: nothing was changed
+        """
+        self._tickets.add_login(login)
 
     def of(self, user_id: int) -> list[OpenTicket]:
         """user id -> the open tickets, the newest login first"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from factored import names
-from factored.interfaces import Clock, Mail, Outbox, Refusal, UserStore
+from factored.interfaces import Clock, Mail, Outbox, Refusal
 from factored.services.devices import Browser, Devices
 from factored.services.enrol_links import REMINDER_FOR_S, EnrolLinks
 from factored.services.notices import has_mailbox
@@ -21,7 +21,6 @@ class Reminder:
 
     def __init__(
         self,
-        users: UserStore,
         devices: Devices,
         throttle: Throttle,
         links: EnrolLinks,
@@ -32,7 +31,6 @@ class Reminder:
         subject: str,
         body: str,
     ) -> None:
-        self._users = users
         self._devices = devices
         self._throttle = throttle
         self._links = links
@@ -53,8 +51,7 @@ class Reminder:
         """
         self._outbox.check()
         username_key = names.key(name)
-        user = self._users.find(username_key)
-        device = self._devices.known(browser.device_cookies, user)
+        user, device = self._devices.visitor(username_key, browser.device_cookies)
         refused = self._throttle.count_sending(username_key, user, browser.source, device)
         if refused is None and user is not None and has_mailbox(user):
             token = self._links.make(user, REMINDER_FOR_S)

@@ -80,9 +80,11 @@ class RevocationList:
         return ticket.ticket_id in revoked or ticket.series in revoked
 
     def revoke(self, *values: str) -> None:
-        if not values:
-            return
-        self._store.add(values, for_s=self._keep_s)
+        if values:
+            self._store.add(values, for_s=self._keep_s)
+            self.learn(*values)
+
+    def learn(self, *values: str) -> None:
         known = self._known
         with known.lock:
             known.revoked = known.revoked.union(values)

@@ -51,9 +51,13 @@ SHARED_BUCKETS = 65536
 
 @dataclass(frozen=True)
 class Counted:
-    """An attempt that may be evaluated now. ``device`` is None where it counted as unknown."""
+    """An attempt that may be evaluated now. ``device`` is None where it counted as unknown.
 
-    attempt: Attempt
+    ``attempt`` is None where nothing was counted. A success takes that one back, resets no other,
+    and empties the buckets in ``clear_on_success``.
+    """
+
+    attempt: Attempt | None
     device: Device | None
     clear_on_success: tuple[str, ...] = ()
 
@@ -148,7 +152,7 @@ class Throttle:
         """
         device = self._trusted(device)
         runs = () if device is None else (self.device_buckets("", device)[1],)
-        return Counted(Attempt(""), device, runs)
+        return Counted(None, device, runs)
 
     def standing(self, user: User, budget: str) -> Standing:
         """user, a scheme's budget or MAIL -> how much of it unknown devices have used up
@@ -165,10 +169,6 @@ class Throttle:
         ]
         full = refusal([charge], stamps, now_s)
         return Standing(budget, tuple(used), full.retry_after_s if full else 0)
-
-    def forgive(self, counted: Counted) -> None:
-        """what succeeded -> None; takes back its own count and resets no other"""
-        self._attempts.forgive(counted.attempt, clear=counted.clear_on_success)
 
     def account_bucket(self, budget: str, username_key: str, user: User | None) -> str:
         """budget, name, user if there is one -> the bucket of all unknown devices together

@@ -82,7 +82,7 @@ class MemoryStores:
         self.devices: DeviceStore = devices
         self.links: LinkStore = MemoryLinkStore(users)
         self.challenges: ChallengeStore = MemoryChallengeStore()
-        self.tickets: TicketStore = MemoryTicketStore(users)
+        self.tickets: TicketStore = MemoryTicketStore(users, devices, attempts, revocations)
         self.recovery_codes: RecoveryCodeStore = recovery_codes
         self.attempts: AttemptStore = attempts
         self.revocations: RevocationStore = revocations

@@ -115,7 +115,8 @@ class Database:
     def _session(self, options: dict[str, bool]) -> Iterator[Session]:
         try:
             with (
-                self.engine.execution_options(**options).begin() as connection,
+                self.engine.connect().execution_options(**options) as connection,
+                connection.begin(),
                 Session(bind=connection, expire_on_commit=False) as session,
             ):
                 yield session

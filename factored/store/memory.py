@@ -70,9 +70,11 @@ class MemoryAttemptStore:
             ]
             return attempt
 
-    def forgive(self, attempt: Attempt, *, clear: Sequence[str] = ()) -> None:
+    def forgive(self, attempt: Attempt | None, cleared: Sequence[str] = ()) -> None:
+        """attempt or None, buckets -> None; what a login does in SQL"""
+        own = attempt.id if attempt else ""
         with self._lock:
-            self._rows = [row for row in self._rows if row[0] != attempt.id and row[1] not in clear]
+            self._rows = [row for row in self._rows if row[0] != own and row[1] not in cleared]
 
     def stamps(self, buckets: Sequence[str], *, now_s: int) -> dict[str, list[int]]:
         with self._lock:

@@ -11,8 +11,10 @@ from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
     Device,
+    NewLogin,
     NewUser,
     OpenTicket,
+    StoreError,
     User,
     UserExists,
 )
@@ -37,10 +39,10 @@ class MemoryDeviceStore:
         device = self._devices.get(device_id)
         return device if device is not None and device.user_id == user_id else None
 
-    def touch(self, device_id: str, *, address: str, now_s: int) -> None:
-        device = self._devices.get(device_id)
-        if device is not None:
-            self._devices[device_id] = replace(device, last_used_at=now_s, address=address)
+    def touch(self, device: Device) -> None:
+        """a device as it is from now on -> None; one that was forgotten stays so"""
+        if device.id in self._devices:
+            self._devices[device.id] = device
 
     def of(self, user_id: int) -> list[Device]:
         own = [device for device in self._devices.values() if device.user_id == user_id]
@@ -85,6 +87,15 @@ class MemoryUserStore:
     def find(self, username_key: str) -> User | None:
         with self._lock:
             return self._by_key(username_key)
+
+    def find_with_devices(
+        self, username_key: str, device_ids: Sequence[str]
+    ) -> tuple[User | None, list[Device]]:
+        user = self.find(username_key)
+        if user is None:
+            return None, []
+        found = (self._devices.find(one, user.id) for one in dict.fromkeys(device_ids))
+        return user, [device for device in found if device is not None]
 
     def get(self, user_id: int) -> User | None:
         with self._lock:
@@ -222,12 +233,13 @@ class MemoryUserStore:
         with self._lock:
             return self._renew(user_id, ticket_series, revoke_for_s, disabled_at=disabled_at)
 
-    def note_login(self, user_id: int, *, now_s: int) -> None:
+    def note_login(self, user_id: int, *, login_at: int) -> None:
         """user id -> None; what adding a ticket does in SQL"""
         with self._lock:
             user = self._users.get(user_id)
             if user is not None:
-                self._users[user_id] = replace(user, last_login_at=now_s)
+                last = max(login_at, user.last_login_at or 0)
+                self._users[user_id] = replace(user, last_login_at=last)
 
     def replace_secret(self, authenticator_id: str, old: str, new: str) -> bool:
         replaced = self._change(
@@ -285,16 +297,37 @@ class MemoryUserStore:
 class MemoryTicketStore:
     """:class:`factored.interfaces.TicketStore` in memory."""
 
-    def __init__(self, users: MemoryUserStore) -> None:
+    def __init__(
+        self,
+        users: MemoryUserStore,
+        devices: MemoryDeviceStore,
+        attempts: MemoryAttemptStore,
+        revocations: MemoryRevocationStore,
+    ) -> None:
         self._users = users
+        self._devices = devices
+        self._attempts = attempts
+        self._revocations = revocations
         self._lock = threading.Lock()
         self._tickets: dict[str, tuple[str, OpenTicket]] = {}
+
+    def add_login(self, login: NewLogin) -> None:
+        if self._users.get(login.ticket.user_id) is None:
+            raise StoreError("the user is gone")
+        self.add(login.ticket)
+        if login.new_device:
+            self._devices.add(login.device)
+        else:
+            self._devices.touch(login.device)
+        self._revocations.add(login.ended, for_s=login.revoke_for_s)
+        self.drop(login.ended)
+        self._attempts.forgive(login.forgiven, login.cleared)
 
     def add(self, ticket: OpenTicket) -> None:
         user = self._users.get(ticket.user_id)
         with self._lock:
             self._tickets[ticket.id] = (user.ticket_series if user else "", ticket)
-        self._users.note_login(ticket.user_id, now_s=ticket.login_at)
+        self._users.note_login(ticket.user_id, login_at=ticket.login_at)
 
     def of(self, user_id: int, *, now_s: int) -> list[OpenTicket]:
         user = self._users.get(user_id)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Insert, delete, insert, select
 
 from factored.store.database import Database, database_now, row_count
-from factored.store.tables import RevocationRow
+from factored.store.tables import Base, RevocationRow
+
+REVOCATIONS = Base.metadata.tables[RevocationRow.__tablename__]
+
+
+def revoking(values: Sequence[str], for_s: int) -> Insert:
+    """ticket ids or series, seconds -> INSERT that revokes them from now on"""
+    now = database_now()
+    rows = [{"value": value, "created_at": now, "ends_at": now + for_s} for value in values]
+    return insert(REVOCATIONS).values(rows)
 
 
 class SqlRevocationStore:
@@ -17,12 +26,9 @@ class SqlRevocationStore:
         self._database = database
 
     def add(self, values: Sequence[str], *, for_s: int) -> None:
-        now = database_now()
-        with self._database.writing() as session:
-            for value in values:
-                session.execute(
-                    insert(RevocationRow).values(value=value, created_at=now, ends_at=now + for_s)
-                )
+        if values:
+            with self._database.writing() as session:
+                session.execute(revoking(values, for_s))
 
     def read(self, since: int | None) -> tuple[int, list[str]]:
         with self._database.reading() as session:

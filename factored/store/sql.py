@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql import Select
@@ -12,6 +13,7 @@ from sqlalchemy.sql import Select
 from factored.interfaces import (
     Authenticator,
     AuthenticatorState,
+    Device,
     NewUser,
     User,
     UserExists,
@@ -19,15 +21,19 @@ from factored.interfaces import (
 from factored.store.attempts import bucket_owner, delete_attempts
 from factored.store.bulk import columns_of, insert_users, pages, plan_anew
 from factored.store.database import Database, database_now, row_count
-from factored.store.devices import drop_tickets
+from factored.store.devices import LAST_TICKET, device_of, drop_tickets
 from factored.store.tables import (
     AttemptRow,
     AuthenticatorRow,
+    Base,
+    DeviceRow,
     RecoveryCodeRow,
     RevocationRow,
     TicketRow,
     UserRow,
 )
+
+AUTHENTICATORS = Base.metadata.tables[AuthenticatorRow.__tablename__]
 
 PAGE = 500
 """Users read, or made, at a time."""
@@ -42,10 +48,22 @@ class SqlUserStore:
     def find(self, username_key: str) -> User | None:
         if "\0" in username_key:  # PostgreSQL takes no NUL, so nobody is called that
             return None
-        return self._one(select(UserRow).where(UserRow.username_key == username_key))
+        return self._one(UserRow.username_key == username_key)
+
+    def find_with_devices(
+        self, username_key: str, device_ids: Sequence[str]
+    ) -> tuple[User | None, list[Device]]:
+        if not device_ids or "\0" in username_key:
+            return self.find(username_key), []
+        with self._database.reading() as session:
+            his = and_(DeviceRow.user_id == UserRow.id, DeviceRow.id.in_(device_ids))
+            found = _with_authenticators(UserRow.username_key == username_key)
+            rows = session.execute(found.add_columns(DeviceRow).outerjoin(DeviceRow, his)).all()
+            devices = {device.id: device for *_, device in rows if device is not None}
+            return _joined(rows), [device_of(device) for device in devices.values()]
 
     def get(self, user_id: int) -> User | None:
-        return self._one(select(UserRow).where(UserRow.id == user_id))
+        return self._one(UserRow.id == user_id)
 
     def add(
         self,
@@ -72,18 +90,18 @@ class SqlUserStore:
                 session.add(AuthenticatorRow(**columns_of(authenticator(row.id))))
                 session.flush()
                 session.expire(row)
-            return _user(row)
+            return _user(row, row.authenticators, None)
 
     def find_many(self, username_keys: Sequence[str]) -> list[User]:
         wanted = [key for key in username_keys if "\0" not in key]
         with self._database.reading() as session:
             plan_anew(session)
-            rows = session.scalars(
-                select(UserRow)
+            rows = session.execute(
+                select(UserRow, LAST_TICKET)
                 .where(UserRow.username_key.in_(wanted))
                 .options(selectinload(UserRow.authenticators))
             )
-            return [_user(row) for row in rows]
+            return [_user(row, row.authenticators, last) for row, last in rows]
 
     def add_many(self, newcomers: Iterable[NewUser]) -> int:
         some = pages(newcomers, PAGE)
@@ -117,14 +135,14 @@ class SqlUserStore:
         last = ""
         while True:
             with self._database.reading() as session:
-                rows = session.scalars(
-                    select(UserRow)
+                rows = session.execute(
+                    select(UserRow, LAST_TICKET)
                     .where(UserRow.username_key > last)
                     .order_by(UserRow.username_key)
                     .limit(PAGE)
                     .options(selectinload(UserRow.authenticators))
                 ).all()
-                page = [_user(row) for row in rows]
+                page = [_user(row, row.authenticators, told) for row, told in rows]
             if not page:
                 return
             yield from page
@@ -133,9 +151,9 @@ class SqlUserStore:
     def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
         with self._database.writing() as session:
             moved = session.execute(
-                update(AuthenticatorRow)
+                update(AUTHENTICATORS)
                 .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.last_step < step)
-                .values(last_step=step, last_used_at=now_s)
+                .values({AuthenticatorRow.last_step: step, AuthenticatorRow.last_used_at: now_s})
             )
             return row_count(moved) == 1
 
@@ -238,17 +256,31 @@ class SqlUserStore:
             )
             return row_count(lowered)
 
-    def _one(self, query: Select[UserRow]) -> User | None:
-        """One statement for a user and the authenticators: as long for a known name as for none."""
+    def _one(self, which: ColumnElement[bool]) -> User | None:
         with self._database.reading() as session:
-            rows = session.execute(
-                query.add_columns(AuthenticatorRow)
-                .outerjoin(AuthenticatorRow, AuthenticatorRow.user_id == UserRow.id)
-                .order_by(AuthenticatorRow.created_at, AuthenticatorRow.id)
-            ).all()
-            if not rows:
-                return None
-            return _user(rows[0][0], [held for _, held in rows if held is not None])
+            return _joined(session.execute(_with_authenticators(which)).all())
+
+
+def _with_authenticators(which: ColumnElement[bool]) -> Select[Any]:
+    """condition -> one statement for a user and what he holds: as long for a known name as for none
+
+    Each row is the user, the last login that a ticket tells of, and one authenticator.
+    """
+    return (
+        select(UserRow, LAST_TICKET, AuthenticatorRow)
+        .outerjoin(AuthenticatorRow, AuthenticatorRow.user_id == UserRow.id)
+        .where(which)
+        .order_by(AuthenticatorRow.created_at, AuthenticatorRow.id)
+    )
+
+
+def _joined(rows: Sequence[Any]) -> User | None:
+    """rows of one user, if there is one -> User; an authenticator may be in several rows"""
+    if not rows:
+        return None
+    held = {one.id: one for _, _, one, *_ in rows if one is not None}
+    user, last_ticket, *_ = rows[0]
+    return _user(user, list(held.values()), last_ticket)
 
 
 def _revoke(session: Session, value: str, for_s: int) -> None:
@@ -326,7 +358,7 @@ def _authenticator(row: AuthenticatorRow) -> Authenticator:
     )
 
 
-def _user(row: UserRow, held: Sequence[AuthenticatorRow] | None = None) -> User:
+def _user(row: UserRow, held: Sequence[AuthenticatorRow], last_ticket: int | None) -> User:
     return User(
         id=row.id,
         username=row.username,
@@ -334,8 +366,6 @@ def _user(row: UserRow, held: Sequence[AuthenticatorRow] | None = None) -> User:
         ticket_series=row.ticket_series,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
-        authenticators=tuple(
-            _authenticator(one) for one in (row.authenticators if held is None else held)
-        ),
-        last_login_at=row.last_login_at,
+        authenticators=tuple(_authenticator(one) for one in held),
+        last_login_at=max((row.last_login_at, last_ticket), key=lambda at: at or 0),
     )

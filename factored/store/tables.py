@@ -42,6 +42,7 @@ class UserRow(Base):
     ticket_series: Mapped[str] = mapped_column(ID)
     created_at: Mapped[int] = mapped_column(BigInteger)
     disabled_at: Mapped[int | None] = mapped_column(BigInteger)
+    # Of the tickets that were deleted; those that are there tell of later ones.
     last_login_at: Mapped[int | None] = mapped_column(BigInteger)
 
     authenticators: Mapped[list[AuthenticatorRow]] = relationship(

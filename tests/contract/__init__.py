@@ -19,9 +19,11 @@ SUITES = (
     "device_store",
     "finder",
     "link_store",
+    "recovery_code_store",
     "revocation_store",
     "scheme",
     "stores",
+    "ticket_store",
     "user_store",
 )
 

@@ -74,27 +74,6 @@ class AttemptStoreContract:
         for other in ("A", "a ", "aa", "á", "a_", "%"):
             assert counted(stores, (Charge(other, (Limit(1, 60),)),), 1) == 1
 
-    def test_a_forgiven_attempt_takes_its_own_count_back_and_no_other(self, stores: Any) -> None:
-        charges = (*THREE, Charge("b", (Limit(9, 60),)))
-        first, *_ = (stores.attempts.count(charges, now_s=NOW_S + n) for n in range(3))
-        stores.attempts.forgive(first)
-        stores.attempts.forgive(first)
-        stamps = stores.attempts.stamps(["a", "b"], now_s=NOW_S)
-        assert stamps == {"a": [NOW_S + 1, NOW_S + 2], "b": [NOW_S + 1, NOW_S + 2]}
-        assert counted(stores, THREE, 9, NOW_S + 3) == 1
-
-    def test_forgiving_empties_the_buckets_to_clear_and_only_those(self, stores: Any) -> None:
-        run, other = (Charge(name, (Limit(9, 60),)) for name in ("run", "other"))
-        assert counted(stores, (run, other), 3) == 3
-        last = stores.attempts.count((run, other), now_s=NOW_S)
-        stores.attempts.forgive(last, clear=["run"])
-        assert stores.attempts.stamps(["run", "other"], now_s=NOW_S) == {"other": [NOW_S] * 3}
-
-    def test_forgiving_an_attempt_that_is_gone_does_nothing(self, stores: Any) -> None:
-        assert counted(stores, THREE, 3) == 3
-        stores.attempts.forgive(Attempt("no-such-attempt-id-xyz"), clear=["c"])
-        assert counted(stores, THREE, 1) == 0
-
     def test_stamps_come_oldest_first_and_without_what_is_over(self, stores: Any) -> None:
         for after_s in (20, 0, 10):
             assert counted(stores, THREE, 1, NOW_S + after_s) == 1

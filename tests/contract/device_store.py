@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from factored.codes import new_id
 from factored.interfaces import Device
-from tests.contract.user_store import add
+from tests.contract.user_store import add, authenticator
 from tests.support import NOW_S
 
 
@@ -22,21 +21,31 @@ class DeviceStoreContract:
         assert stores.devices.find(device.id, bo.id) is None
         assert stores.devices.find(new_id(), al.id) is None
 
-    def test_touching_sets_when_that_device_was_last_used(self, stores: Any) -> None:
-        al = add(stores, "al")
-        one, other = (Device(new_id(), al.id, NOW_S, NOW_S, "") for _ in range(2))
-        for device in (one, other):
+    def test_a_user_is_found_with_those_of_the_devices_that_are_his(self, stores: Any) -> None:
+        al, bo = add(stores, "al"), add(stores, "bo")
+        one, other, bos = (
+            Device(new_id(), user.id, NOW_S, NOW_S, "Browser ☎", "192.0.2.1")
+            for user in (al, al, bo)
+        )
+        for device in (one, other, bos):
             stores.devices.add(device)
-        stores.devices.touch(one.id, address="192.0.2.9", now_s=NOW_S + 5)
-        touched = replace(one, last_used_at=NOW_S + 5, address="192.0.2.9")
-        assert stores.devices.find(one.id, al.id) == touched
-        assert stores.devices.find(other.id, al.id) == other
 
-    def test_touching_a_forgotten_device_does_nothing(self, stores: Any) -> None:
-        al = add(stores, "al")
-        gone = new_id()
-        stores.devices.touch(gone, address="", now_s=NOW_S)
-        assert stores.devices.find(gone, al.id) is None
+        def found(name: str, *devices: Device) -> tuple[Any, set[Device]]:
+            ids = [device.id for device in devices]
+            user, his = stores.users.find_with_devices(name, [*ids, new_id()])
+            assert len(his) == len(set(his))
+            return user, set(his)
+
+        assert found("al") == (al, set())
+        assert found("al", bos) == (al, set())
+        assert found("al", one, bos) == (al, {one})
+        assert found("al", one, other, one) == (al, {one, other})
+        assert found("bo", one, bos) == (bo, {bos})
+        assert found("cy", one, bos) == (None, set())
+        assert found("al\0", one) == (None, set())
+        assert stores.users.find_with_devices("al", []) == (al, [])
+        stores.users.add_pending(authenticator(al.id))
+        assert found("al", one, other) == (stores.users.find("al"), {one, other})
 
     def test_a_user_sees_the_own_devices_the_last_used_first(self, stores: Any) -> None:
         al, bo = add(stores, "al"), add(stores, "bo")

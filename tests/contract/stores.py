@@ -11,7 +11,7 @@ import pytest
 from factored.codes import new_id
 from factored.interfaces import Attempt, Charge, Device, Limit, LinkKind, StoreError, Stores
 from tests.contract.challenge_store import challenge
-from tests.contract.ticket_store import ticket
+from tests.contract.ticket_store import new_login, ticket
 from tests.contract.user_store import add, authenticator, newcomer
 from tests.support import NOW_S, at_once
 
@@ -36,6 +36,7 @@ CHARGES = (Charge("a", (Limit(5, 60),)), Charge("b", (Limit(9, 60),)))
 CALLS: dict[str, Callable[[Any], Any]] = {
     "check": lambda stores: stores.check(),
     "users.find": lambda stores: stores.users.find("al"),
+    "users.find_with_devices": lambda stores: stores.users.find_with_devices("al", ["d"]),
     "users.get": lambda stores: stores.users.get(1),
     "users.add": lambda stores: add(stores, "bo"),
     "users.find_many": lambda stores: stores.users.find_many(["al"]),
@@ -57,7 +58,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "users.lower_steps": lambda stores: stores.users.lower_steps(1, 1),
     "devices.add": lambda stores: stores.devices.add(Device("d", 1, NOW_S, NOW_S, "")),
     "devices.find": lambda stores: stores.devices.find("d", 1),
-    "devices.touch": lambda stores: stores.devices.touch("d", address="", now_s=NOW_S),
     "devices.of": lambda stores: stores.devices.of(1),
     "devices.forget": lambda stores: stores.devices.forget("d", 1),
     "devices.prune": lambda stores: stores.devices.prune(unused_since=NOW_S),
@@ -72,6 +72,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "challenges.linked": lambda stores: stores.challenges.linked(["l"], "em", now_s=NOW_S),
     "challenges.answer": lambda stores: stores.challenges.answer("c", ["code"], now_s=NOW_S),
     "challenges.prune": lambda stores: stores.challenges.prune(now_s=NOW_S),
+    "tickets.add_login": lambda stores: stores.tickets.add_login(new_login(1)),
     "tickets.add": lambda stores: stores.tickets.add(ticket(1)),
     "tickets.of": lambda stores: stores.tickets.of(1, now_s=NOW_S),
     "tickets.see": lambda stores: stores.tickets.see({"t": NOW_S}),
@@ -81,7 +82,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "recovery_codes.burn": lambda stores: stores.recovery_codes.burn(1, ["h"], now_s=NOW_S),
     "recovery_codes.left": lambda stores: stores.recovery_codes.left(1),
     "attempts.count": lambda stores: stores.attempts.count(CHARGES, now_s=NOW_S),
-    "attempts.forgive": lambda stores: stores.attempts.forgive(Attempt("a")),
     "attempts.stamps": lambda stores: stores.attempts.stamps(["a"], now_s=NOW_S),
     "attempts.prune": lambda stores: stores.attempts.prune(now_s=NOW_S),
     "revocations.add": lambda stores: stores.revocations.add(["value"], for_s=1),

@@ -76,6 +76,9 @@ class Revocations:
     def revoked(self, ticket: Ticket) -> bool:
         raise AssertionError("no ticket is shown")
 
+    def learn(self, *values: str) -> None:
+        pass
+
     def revoke(self, *values: str) -> None:
         assert values == ()
 
@@ -108,7 +111,7 @@ class House:
         )
         self.schemes = [Watched(TotpScheme(context), self), Watched(EmailScheme(context), self)]
         self.totp, self.email = self.schemes
-        self.devices = Devices(self.stores.devices, ring, self.clock)
+        self.devices = Devices(users, self.stores.devices, ring, self.clock)
         throttle = Throttle(self.stores.attempts, ring, self.clock)
         tickets = OpenTickets(self.stores.tickets, self.clock, absolute_timeout_s=1, renewed=False)
         self.login = Login(
@@ -120,7 +123,7 @@ class House:
             users, self.stores.links, self.enrolment, ring, self.clock, revoke_for_s=1
         )  # fmt: skip
         self.reminder = Reminder(
-            users, self.devices, throttle, links, self.outbox, self.clock,
+            self.devices, throttle, links, self.outbox, self.clock,
             sender="", subject="", body="{code}",
         )  # fmt: skip
         self.user = self._add(name)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event
 from factored.services.login import Login
 from factored.store.attempts import SqlAttemptStore
 from factored.store.challenges import SqlChallengeStore
+from factored.store.devices import SqlTicketStore
 from factored.store.sql import SqlUserStore
 
 WRITING = {
@@ -20,6 +21,7 @@ WRITING = {
     "UPDATE factored_authenticators SET last_used_at": "using the code",
     "UPDATE factored_authenticators SET last_step": "using the code",
     "UPDATE factored_challenges SET used_at": "using the code",
+    "INSERT INTO factored_tickets ": "storing the login",
 }
 """How a statement begins that was executed, and not committed yet."""
 
@@ -46,7 +48,7 @@ def dies_after(owner: type, name: str, point: str) -> None:
 dies_after(SqlAttemptStore, "count", "counted")
 dies_after(SqlUserStore, "accept_step", "code used")
 dies_after(SqlChallengeStore, "answer", "code used")
-dies_after(SqlAttemptStore, "forgive", "taken back")
+dies_after(SqlTicketStore, "add_login", "login stored")
 dies_after(Login, "attempt", "ticket made")
 
 

@@ -52,7 +52,7 @@ class Race:
         self.stores = stores
         self.clock = FixedClock()
         self.ring = KeyRing(lambda: (b"k" * 32,))
-        self.devices = Devices(stores.devices, self.ring, self.clock)
+        self.devices = Devices(stores.users, stores.devices, self.ring, self.clock)
         self.enrolment = Enrolment(self.ring, self.clock, first_code, issuer="site")
 
     def user(self) -> User:

@@ -36,7 +36,7 @@ from tests.contract.test_stores import (  # noqa: F401
     test_a_user_is_removed_and_revoked_or_neither,
     test_two_processes_that_count_at_once_let_none_too_many_through,
 )
-from tests.contract.ticket_store import TicketStoreContract
+from tests.contract.ticket_store import TicketStoreContract, new_login
 from tests.contract.user_store import UserStoreContract, add
 from tests.support import (
     NAME,
@@ -48,6 +48,7 @@ from tests.support import (
     build_gate,
     factored,
     settings_for,
+    statements_of_logins,
     write_ini,
 )
 from tests.unit.test_schema import constraint_names, differences
@@ -288,6 +289,8 @@ def test_counting_is_exact_whatever_isolation_the_ini_asks_for(
 def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
     stores: SqlStores,
 ) -> None:
+    al = add(stores, "al")
+
     def visit(number: int) -> int:
         own, all_of_it = f"u{number % 3}:totp", f"u{number % 3}:run"
         counted = 0
@@ -297,7 +300,7 @@ def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
             assert isinstance(attempt, Attempt)
             counted += 1
             if number % 4 == 0:
-                stores.attempts.forgive(attempt, clear=[all_of_it])
+                stores.tickets.add_login(new_login(al.id, forgiven=attempt, cleared=(all_of_it,)))
                 counted -= 1
             if second % 7 == 0:
                 stores.attempts.prune(now_s=900)
@@ -465,6 +468,14 @@ def make_site(
             thread.join(ANSWER_S)
     for database in databases:
         database.engine.dispose()
+
+
+@only_postgresql
+def test_a_login_takes_at_most_six_statements(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    site.login(site.browser())  # what a process asks once is over
+    for kind, asked in statements_of_logins(site).items():
+        assert 1 < len(asked) <= 6, "\n\n".join([kind, *asked])
 
 
 def test_a_login_and_what_becomes_of_it_while_the_database_is_away(

@@ -32,7 +32,8 @@ POINTS = {
     "counted": (1, False),
     "using the code": (1, False),
     "code used": (1, True),
-    "taken back": (0, True),
+    "storing the login": (1, True),
+    "login stored": (0, True),
     "ticket made": (0, True),
 }
 """Where the worker dies: (attempts that stay counted, whether the code is used up)."""

@@ -24,7 +24,7 @@ class Desk:
     def __init__(self, clock: FixedClock) -> None:
         self.stores = memory_stores()
         ring = KeyRing(lambda: (b"k" * 32,))
-        devices = Devices(self.stores.devices, ring, clock)
+        devices = Devices(self.stores.users, self.stores.devices, ring, clock)
         enrolment = Enrolment(ring, clock, first_code, issuer="site")
         self.links = Links(self.stores.links, devices, ring, clock)
         self.enrol_links = EnrolLinks(

@@ -27,6 +27,7 @@ class Door:
     """A throttle, and somebody who tries."""
 
     throttle: Throttle
+    attempts: MemoryAttemptStore
     clock: FixedClock
     sources: count[int] = field(default_factory=lambda: count(1))
 
@@ -51,7 +52,12 @@ class Door:
 @pytest.fixture
 def door(clock: FixedClock) -> Door:
     ring = KeyRing(lambda: (b"k" * 32,))
-    return Door(Throttle(MemoryAttemptStore(), ring, clock), clock)
+    return made_door(ring, clock)
+
+
+def made_door(ring: KeyRing, clock: FixedClock) -> Door:
+    attempts = MemoryAttemptStore()
+    return Door(Throttle(attempts, ring, clock), attempts, clock)
 
 
 def let(outcome: Counted | Refusal) -> bool:
@@ -62,7 +68,7 @@ def let(outcome: Counted | Refusal) -> bool:
 
 def succeed(door: Door, outcome: Counted | Refusal) -> None:
     assert isinstance(outcome, Counted)
-    door.throttle.forgive(outcome)
+    door.attempts.forgive(outcome.attempt, outcome.clear_on_success)
 
 
 # -- each limit, at its boundary ---------------------------------------------------------------
@@ -276,7 +282,7 @@ def test_what_needs_no_guess_ends_the_run_of_a_device_and_makes_no_void_one_good
     fail_in_a_row(door, failures)
     counted = door.throttle.unguessed(LAPTOP)
     assert counted.device == (LAPTOP if known else None)
-    door.throttle.forgive(counted)
+    succeed(door, counted)
     assert fail_in_a_row(door, 1) == [LAPTOP if known else None]
     assert door.throttle.unguessed(None).device is None
 
@@ -286,7 +292,7 @@ def test_what_needs_no_guess_gives_no_guess_back(door: Door) -> None:
     while let(door.stranger()):
         pass
     for device in (LAPTOP, None):
-        door.throttle.forgive(door.throttle.unguessed(device))
+        succeed(door, door.throttle.unguessed(device))
         assert not let(door.attempt(device=device))
 
 
@@ -376,7 +382,7 @@ def test_a_name_without_an_account_behaves_like_one_with(door: Door, clock: Fixe
     for user in (AL, None):
         clock.time_s = NOW_S
         ring = KeyRing(lambda: (b"k" * 32,))
-        door = Door(Throttle(MemoryAttemptStore(), ring, clock), clock)
+        door = made_door(ring, clock)
         told.append([])
         for source, after_s in history:
             clock.advance(after_s)

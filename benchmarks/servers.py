@@ -90,11 +90,11 @@ def server_of(folder: Path, kind: str, *, gated: bool) -> Server:
     )  # fmt: skip
 
 
-def ask(port: int, cookie: str, seconds: int) -> Asked:
+def ask(port: int, cookie: str, seconds: int, path: str = "/page") -> Asked:
     """port, Cookie header, how long -> what wrk measured; every answer must be the page"""
     done = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", f"Cookie: {cookie}",
-         f"http://127.0.0.1:{port}/page"],
+         f"http://127.0.0.1:{port}{path}"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     if "Non-2xx" in done or "Socket errors" in done:

@@ -85,7 +85,7 @@ class Connection:
 
     def line(self) -> bytes:
         """-> a line with its end; UpstreamError if it breaks off or is longer than a block"""
-        while (end := self._buffer.find(b"\n")) < 0:
+        while (end := self._buffer.find(b"\n", 0, BLOCK)) < 0:
             self._fill(BLOCK)
         return self._cut(end + 1)
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from factored.answers import security_headers
-from factored.proxy import SimpleProxy
+from factored.proxy import REMEMBERED, SHORT, SimpleProxy, remembered
 from factored.upstream import connection as upstream_module
 from factored.upstream.answer import MAX_HEAD
 from factored.upstream.connection import UpstreamError
@@ -391,6 +391,29 @@ def test_what_is_no_header_name_is_dropped(forwarded, key):
 
 def test_a_dotted_name_of_no_meaning_passes(forwarded):
     assert forwarded({"HTTP_X.Y": "1"}).values(b"X.Y") == [b"1"]
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1, 1000])
+def test_a_name_too_long_to_be_remembered_is_read_the_same(forwarded, length):
+    name = "X-" + "N" * (SHORT - len("HTTP_X-") + length)
+    key = "HTTP_" + name.replace("-", "_")
+    for _ in range(2):
+        assert forwarded({key: "1"}).values(name.encode()) == [b"1"]
+        assert name.lower().encode() not in forwarded({key: "1"}, HTTP_CONNECTION=name).names
+
+
+def test_what_strangers_make_us_remember_has_an_end():
+    asked = []
+    short = remembered(lambda text: asked.append(text) or text.upper())
+    for number in range(REMEMBERED):
+        assert short(f"n{number}") == short(f"n{number}") == f"N{number}"
+    assert len(asked) == REMEMBERED
+    short("one more")
+    short("n0")
+    assert asked[REMEMBERED:] == ["one more", "n0"]
+    for _ in range(2):
+        assert short("x" * (SHORT + 1)) == "X" * (SHORT + 1)
+    assert asked[-2:] == ["x" * (SHORT + 1)] * 2
 
 
 @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\n b", "a\0b", "\u20ac"])

@@ -351,11 +351,10 @@ def measure(effort: Effort) -> list[Table]:
         for server in servers.values():
             ends.callback(server.stop)
             server.launch()
-        tables = in_process(site.port, rounds)
         for server in servers.values():
             server.wait()
-        # A second of each proxy and page is as short as wrk can do.
+        tables = in_process(site.port, rounds)
         pages = list(PAGES)[: 1 if effort == "quick" else None]
-        tables += [rates(servers, page, turns, 1 if effort == "quick" else 2) for page in pages]
+        tables += [rates(servers, page, turns, 2 if effort == "full" else 1) for page in pages]
         tables.append(first_bytes(servers, turns))
         return tables + growth(servers, size)

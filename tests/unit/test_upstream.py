@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from factored.upstream.answer import MAX_HEAD, Answer
-from factored.upstream.connection import BLOCK, UpstreamError, UpstreamTimeout
+from factored.upstream.connection import BLOCK, Connection, UpstreamError, UpstreamTimeout
 from factored.upstream.pool import Upstream as Pool
 
 from .proxy_upstream import OK, WAIT_S, Upstream, read_head
@@ -66,6 +66,19 @@ def read(answer: Answer) -> bytes:
 
 def connections(upstream: Upstream) -> list[int]:
     return [request.connection for request in upstream.requests]
+
+
+class Dribble:
+    """A socket from which every byte comes alone."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = list(data)
+
+    def recv(self, most: int) -> bytes:
+        return bytes([self._data.pop(0)] if self._data else [])
+
+    def close(self) -> None:
+        assert not self._data
 
 
 # -- connections -------------------------------------------------------------------------------
@@ -182,18 +195,17 @@ def test_an_address_in_brackets_is_connected_to(upstream, make_pool):
         b"0\r\nX-T: 1\r\nX-U: 2\r\n\r\n",
     ],
 )
-def test_an_answer_in_single_bytes_is_the_same_answer(pool, upstream, answer):
-    def script(connection):
-        connection.recv(BLOCK)
-        for place in range(len(answer)):
-            connection.sendall(answer[place : place + 1])
-        connection.recv(BLOCK)
-
-    upstream.script = script
-    got = ask(pool)
+def test_an_answer_in_single_bytes_is_the_same_answer(answer):
+    got = Answer(Connection(Dribble(answer), WAIT_S), None, to_head=False)
     assert ("X-A", "b c") in got.headers
     assert not [name for name, _ in got.headers if name in ("X-T", "X-U")]
     assert read(got) == b"ok"
+
+
+def test_an_answer_that_ends_with_its_connection_leaves_none(pool, upstream):
+    upstream.answer, upstream.closes = b"HTTP/1.1 200 OK\r\n\r\nok", True
+    assert read(ask(pool)) == b"ok"
+    assert pool._idle == []
 
 
 @pytest.mark.parametrize(

@@ -75,15 +75,14 @@ class Upstream:
 
     def _quiet(self) -> Connection | None:
         """-> an idle connection, or None; what the upstream closed meanwhile or spoke on goes"""
-        while self._idle:
+        while True:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # another thread was quicker
-                break
+            except IndexError:
+                return None
             if connection.is_quiet():
                 return connection
             connection.close()
-        return None
 
     def _keep(self, connection: Connection) -> None:
         if len(self._idle) < self._pool_size:

@@ -626,6 +626,15 @@ def test_a_chunked_upload_that_the_server_lost_is_not_sent_empty(app, upstream, 
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "identity", ""])
+def test_another_transfer_coding_is_refused(app, upstream, coding):
+    answer = call(
+        app, REQUEST_METHOD="POST", HTTP_TRANSFER_ENCODING=coding, wsgi__input_terminated=True
+    )
+    assert answer.status == "400 Bad Request"
+    assert upstream.requests == []
+
+
 def test_a_chunked_upload_that_the_server_buffered_passes(forwarded):
     sent = forwarded(
         REQUEST_METHOD="POST",

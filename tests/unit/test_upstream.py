@@ -6,6 +6,7 @@ What a visitor sees of it stands in test_proxy.py; here is what happens to conne
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from factored.upstream import connection as connection_module
 from factored.upstream.answer import MAX_HEAD, Answer
 from factored.upstream.connection import BLOCK, Connection, UpstreamError, UpstreamTimeout
 from factored.upstream.pool import Upstream as Pool
@@ -146,6 +148,19 @@ def test_an_answer_closed_twice_closes_nobody_elses_connection(pool, upstream):
     answer.close()
     assert read(other) == b"ok"
     assert connections(upstream) == [1, 1]
+
+
+class Unreachable:
+    """A socket to a network that is gone."""
+
+    def send(self, data: Any) -> int:
+        raise OSError(errno.ENETUNREACH, "gone")
+
+
+def test_a_network_that_goes_while_sending_is_the_upstreams_error(monkeypatch):
+    monkeypatch.setattr(connection_module, "writable", lambda sock, within_s: True)
+    with pytest.raises(UpstreamError, match="gone"):
+        Connection(Unreachable(), WAIT_S).request(b"GET", None, chunked=False)
 
 
 # -- requests ----------------------------------------------------------------------------------

@@ -74,7 +74,6 @@ setup(
         "pyramid_mailer>=0.15.1",
         "segno>=1.6",
         "translationstring>=1.4",
-        "urllib3>=2.2",
         "waitress>=3.0.1",
     ],
     extras_require={
@@ -83,7 +82,7 @@ setup(
         "gunicorn": ["gunicorn>=22"],
         "paste": ["Paste>=3.10"],
         "test": [*TESTS, "gunicorn>=22"],
-        "bench": ["WSGIProxy2>=0.5.1"],
+        "bench": ["WSGIProxy2>=0.5.1", "urllib3>=2.2"],
         "browser": ["playwright", "axe-playwright-python"],
         "check": ["mypy", "ruff", "Sphinx", "furo", "build"],
     },

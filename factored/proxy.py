@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import logging
 import os
 import re
 import ssl
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
-
-import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as UpstreamTimeout
-from urllib3.util import SKIP_HEADER
 
 from factored.answers import Answers
 from factored.interfaces import Environ, StartResponse
-from factored.upstream import BLOCK, LENGTH, TARGET, TCHARS, Connection, TlsConnection
+from factored.upstream.answer import LENGTH, TCHARS, Fields
+from factored.upstream.connection import BLOCK, UpstreamError, UpstreamTimeout
+from factored.upstream.pool import Upstream
 from factored.words import Languages, _
 
 # Names as CGI writes them, because PHP and others read every odd character of a header name as
@@ -88,14 +85,17 @@ class SimpleProxy:
     ) -> None:
         if urlscheme not in ("http", "https"):
             raise ValueError(f"urlscheme must be http or https, not {urlscheme!r}")
-        self._tls = ssl.create_default_context(cafile=ca_file) if urlscheme == "https" else None
-        self._address = (server, port)
+        tls = None
+        if urlscheme == "https":
+            tls = ssl.create_default_context(cafile=ca_file)
+            tls.set_alpn_protocols(["http/1.1"])
+        self._address = (server, port, tls)
         self._options: dict[str, Any] = {
-            "timeout": urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s),
-            "send_timeout_s": read_timeout_s,
-            "maxsize": pool_size,
+            "connect_timeout_s": connect_timeout_s,
+            "read_timeout_s": read_timeout_s,
+            "pool_size": pool_size,
         }
-        self._pool_of: tuple[int, urllib3.HTTPConnectionPool] | None = None
+        self._upstream_of: tuple[int, Upstream] | None = None
         answers = Answers(languages=languages)
         self._pages = {
             status: answers.page(title, text, *ALLOW.get(status, []))
@@ -104,34 +104,21 @@ class SimpleProxy:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            method = request_method(environ)
-            headers = request_headers(environ) | {TARGET: request_target(environ)}
-            body, chunked = request_body(environ, headers)
-            answer: Any = self._pool().urlopen(
-                method,
-                "/",
-                body,
-                headers,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                chunked=chunked,
-                preload_content=False,
-                decode_content=False,
-            )
-            body_out = AnswerBody(answer)
+            method, target = request_method(environ), request_target(environ)
+            headers = request_headers(environ)
+            body = request_body(environ, headers)
+            answer = self._upstream().ask(method, target, headers, body)
         except Refusal as refusal:
             return self._page(environ, start_response, refusal.status, str(refusal))
-        except HTTPError as error:
-            # A connection refused is urllib3's kind of timeout too.
-            late = isinstance(error, UpstreamTimeout) and not isinstance(error, NewConnectionError)
-            return self._page(environ, start_response, 504 if late else 502, repr(error))
+        except UpstreamError as error:
+            status = 504 if isinstance(error, UpstreamTimeout) else 502
+            return self._page(environ, start_response, status, repr(error))
         try:
-            start_response(f"{answer.status} {answer.reason}", answer_headers(answer.msg))
+            start_response(f"{answer.status} {answer.reason}", answer_headers(answer.headers))
         except BaseException:
-            body_out.close()
+            answer.close()
             raise
-        return body_out
+        return answer
 
     def _page(
         self, environ: Environ, start_response: StartResponse, status: int, reason: str
@@ -140,22 +127,14 @@ class SimpleProxy:
         log.log(logging.WARNING if status >= 500 else logging.INFO, "%d: %s", status, reason)
         return self._pages[status](environ, start_response)
 
-    def _pool(self) -> urllib3.HTTPConnectionPool:
-        """-> this process's pool, as sockets made before a fork belong to the parent
+    def _upstream(self) -> Upstream:
+        """-> this process's own, as sockets made before a fork belong to the parent
 
-        Without a lock, which a fork could copy locked: threads that race make a pool too many.
+        Without a lock, which a fork could copy locked: threads that race make one too many.
         """
-        mine = self._pool_of
+        mine = self._upstream_of
         if mine is None or mine[0] != os.getpid():
-            if self._tls:
-                pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
-                    *self._address, ssl_context=self._tls, **self._options
-                )
-                pool.ConnectionCls = TlsConnection
-            else:
-                pool = urllib3.HTTPConnectionPool(*self._address, **self._options)
-                pool.ConnectionCls = Connection
-            mine = self._pool_of = (os.getpid(), pool)
+            mine = self._upstream_of = (os.getpid(), Upstream(*self._address, **self._options))
         return mine[1]
 
 
@@ -198,7 +177,7 @@ def request_target(environ: Environ) -> str:
     query = environ.get("QUERY_STRING", "")
     try:
         path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
-        quoted_query = quote(query.encode("latin-1"), safe=QUERY_SAFE)
+        query.encode("latin-1")
     except UnicodeEncodeError:
         raise Refusal(400, "path or query is not a string of bytes") from None
     # waitress has the first, gunicorn the second.
@@ -207,6 +186,7 @@ def request_target(environ: Environ) -> str:
         return raw[1] + (raw[2] or "")
     if path and not path.startswith(b"/"):
         raise Refusal(400, "the path does not start with a slash")
+    quoted_query = quote(query, safe=QUERY_SAFE, encoding="latin-1")
     return quote(path or b"/", safe=PATH_SAFE) + (f"?{quoted_query}" if query else "")
 
 
@@ -221,13 +201,8 @@ def request_headers(environ: Environ) -> dict[str, str]:
     listed = _options(environ.get("HTTP_CONNECTION", ""))
     headers = {}
     for key, value in environ.items():
-        if not key.startswith("HTTP_") or not re.fullmatch(TCHARS, key[5:]):
-            continue
-        name = _canonical(key[5:])
-        if _hop_by_hop(name, listed) or name in NOT_FROM_CLIENT or name.startswith("X_FORWARDED"):
-            continue
-        if name not in IDENTITY or key == "HTTP_FACTORED_USER":
-            headers[key[5:].replace("_", "-").title()] = value
+        if key.startswith("HTTP_") and (name := sent_name(key)) and canonical(name) not in listed:
+            headers[name] = value
     if "Cookie" in headers and "factored.cookie_name" in environ:
         headers["Cookie"] = without_cookie(headers["Cookie"], environ["factored.cookie_name"])
         if not headers["Cookie"]:
@@ -239,10 +214,9 @@ def request_headers(environ: Environ) -> dict[str, str]:
         "X-Forwarded-Proto": environ.get("wsgi.url_scheme"),
     }
     headers |= {name: value for name, value in told.items() if value}
-    # urllib3 gives the value SKIP_HEADER a meaning of its own.
-    if any(BAD_VALUE.search(value) or value == SKIP_HEADER for value in headers.values()):
+    if BAD_VALUE.search("".join(headers.values())):
         raise Refusal(400, "a header has a value that cannot be sent")
-    return {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER} | headers
+    return headers
 
 
 def without_cookie(header: str, name: str) -> str:
@@ -255,8 +229,8 @@ def without_cookie(header: str, name: str) -> str:
     return kept.lstrip(";, \t") if found else header
 
 
-def request_body(environ: Environ, headers: dict[str, str]) -> tuple[Iterator[bytes] | None, bool]:
-    """environ, headers -> (blocks or None, whether to send them chunked); sets Content-Length
+def request_body(environ: Environ, headers: dict[str, str]) -> Iterator[bytes] | None:
+    """environ, headers -> blocks or None; adds the header that tells where they end
 
     :raises Refusal: the length is no number; the client sent less than that; or the server lost a
         chunked body, which must not be forwarded as an empty one
@@ -271,13 +245,16 @@ def request_body(environ: Environ, headers: dict[str, str]) -> tuple[Iterator[by
         # HTTP/2 need not announce a body: only reading tells.
         blocks = _blocks(environ["wsgi.input"], None)
         first = next(blocks, None)
-        return (None, False) if first is None else (itertools.chain([first], blocks), True)
+        if first is None:
+            return None
+        headers["Transfer-Encoding"] = "chunked"
+        return itertools.chain([first], blocks)
     size = int(length or 0)
     if coded and not size:
         raise Refusal(411, "a chunked body came without its end marked")
     if length:
         headers["Content-Length"] = length
-    return (_blocks(environ["wsgi.input"], size) if size else None), False
+    return _blocks(environ["wsgi.input"], size) if size else None
 
 
 def _blocks(stream: Any, left: int | None) -> Iterator[bytes]:
@@ -286,7 +263,7 @@ def _blocks(stream: Any, left: int | None) -> Iterator[bytes]:
         try:
             block = stream.read(BLOCK if left is None else min(BLOCK, left))
         except OSError as error:
-            # Never an OSError of ours: urllib3 takes a broken pipe for the upstream's.
+            # Never an OSError: a broken pipe would be taken for the upstream's.
             raise Refusal(400, f"the client's body broke off: {error!r}") from error
         if not block:
             if left is None:
@@ -296,63 +273,57 @@ def _blocks(stream: Any, left: int | None) -> Iterator[bytes]:
         yield block
 
 
-# -- the answer --------------------------------------------------------------------------------
+# -- names of headers --------------------------------------------------------------------------
+
+Result = TypeVar("Result")
+SHORT = 64
+REMEMBERED = 512
 
 
-class AnswerBody:
-    """The body for the server to iterate, which calls close() whatever happened.
+def remembered(function: Callable[[str], Result]) -> Callable[[str], Result]:
+    """function of a text alone -> the same, its results for short texts remembered
 
-    The first bytes are read at once, while there can still be another answer; servers send no head
-    before them (PEP 3333).
-
-    :raises HTTPError: the upstream broke off or fell silent before them
+    The same few names come with every request. Bounded in number and length, as strangers choose
+    them.
     """
-
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-        try:
-            self._first: bytes | None = self._read()
-        except BaseException:
-            self.close()
-            raise
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        """-> the bytes that are there; HTTPError if the upstream broke off or fell silent"""
-        data, self._first = self._read() if self._first is None else self._first, None
-        if not data:
-            raise StopIteration
-        return data
-
-    def _read(self) -> bytes:
-        data: bytes = self._answer.read1(BLOCK, decode_content=False)
-        return data
-
-    def close(self) -> None:
-        """Close the connection if a rest is unread; after a whole body it is in the pool again."""
-        self._answer.close()
+    short = lru_cache(REMEMBERED)(function)
+    return lambda text: short(text) if len(text) <= SHORT else function(text)
 
 
-def answer_headers(message: http.client.HTTPMessage) -> list[tuple[str, str]]:
-    """answer's headers -> those for the client, in order"""
-    listed = _options(",".join(message.get_all("Connection", [])))
-    return [field for field in message.items() if not _hop_by_hop(_canonical(field[0]), listed)]
-
-
-def _canonical(name: str) -> str:
+@remembered
+def canonical(name: str) -> str:
     """header name -> as CGI writes it"""
     return re.sub("[^A-Z0-9]", "_", name.upper())
 
 
+@remembered
+def sent_name(key: str) -> str | None:
+    """environ key of a header -> the name to send, or None where no client may say that"""
+    name = canonical(key[5:])
+    if not re.fullmatch(TCHARS, key[5:]) or name in NOT_FROM_CLIENT or _is_hop_by_hop(name):
+        return None
+    if name.startswith("X_FORWARDED") or (name in IDENTITY and key != "HTTP_FACTORED_USER"):
+        return None
+    return key[5:].replace("_", "-").title()
+
+
+def answer_headers(fields: Fields) -> Fields:
+    """answer's headers -> those for the client, in order"""
+    names = [canonical(name) for name, _ in fields]
+    told = zip(names, fields, strict=True)
+    listed = _options(",".join(value for name, (_, value) in told if name == "CONNECTION"))
+    return [
+        field
+        for name, field in zip(names, fields, strict=True)
+        if not _is_hop_by_hop(name) and name not in listed
+    ]
+
+
 def _options(connection: str) -> set[str]:
-    """Connection header -> the names listed in it"""
-    return {_canonical(option.strip()) for option in connection.split(",")}
+    """Connection header -> the names listed in it that it may take"""
+    return {canonical(option.strip()) for option in connection.split(",")} - END_TO_END
 
 
-def _hop_by_hop(name: str, listed: set[str]) -> bool:
-    """canonical name, names listed in Connection -> whether the header ends here"""
-    if name in END_TO_END:
-        return False
-    return name in HOP_BY_HOP or name in listed or name.startswith("PROXY_")
+def _is_hop_by_hop(name: str) -> bool:
+    """canonical name -> whether the header always ends here"""
+    return name in HOP_BY_HOP or name.startswith("PROXY_")

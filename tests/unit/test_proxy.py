@@ -20,12 +20,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from urllib3.exceptions import HTTPError
-from urllib3.util import SKIP_HEADER
 
-from factored import upstream as upstream_module
 from factored.answers import security_headers
-from factored.proxy import SimpleProxy
+from factored.proxy import REMEMBERED, SHORT, SimpleProxy, remembered
+from factored.upstream import connection as upstream_module
+from factored.upstream.answer import MAX_HEAD
+from factored.upstream.connection import UpstreamError
 
 from .proxy_upstream import OK, WAIT_S, Upstream, read_head, reset
 
@@ -96,7 +96,7 @@ def make_proxy(upstream: Upstream) -> Iterator[Callable[..., SimpleProxy]]:
 
     yield make
     for one in made:
-        one._pool().close()
+        one._upstream().close()
 
 
 @pytest.fixture
@@ -393,7 +393,30 @@ def test_a_dotted_name_of_no_meaning_passes(forwarded):
     assert forwarded({"HTTP_X.Y": "1"}).values(b"X.Y") == [b"1"]
 
 
-@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\n b", "a\0b", "\u20ac", SKIP_HEADER])
+@pytest.mark.parametrize("length", [-1, 0, 1, 1000])
+def test_a_name_too_long_to_be_remembered_is_read_the_same(forwarded, length):
+    name = "X-" + "N" * (SHORT - len("HTTP_X-") + length)
+    key = "HTTP_" + name.replace("-", "_")
+    for _ in range(2):
+        assert forwarded({key: "1"}).values(name.encode()) == [b"1"]
+        assert name.lower().encode() not in forwarded({key: "1"}, HTTP_CONNECTION=name).names
+
+
+def test_what_strangers_make_us_remember_has_an_end():
+    asked = []
+    short = remembered(lambda text: asked.append(text) or text.upper())
+    for number in range(REMEMBERED):
+        assert short(f"n{number}") == short(f"n{number}") == f"N{number}"
+    assert len(asked) == REMEMBERED
+    short("one more")
+    short("n0")
+    assert asked[REMEMBERED:] == ["one more", "n0"]
+    for _ in range(2):
+        assert short("x" * (SHORT + 1)) == "X" * (SHORT + 1)
+    assert asked[-2:] == ["x" * (SHORT + 1)] * 2
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\n b", "a\0b", "\u20ac"])
 @pytest.mark.parametrize(
     "key", ["HTTP_X_NAME", "CONTENT_TYPE", "REMOTE_ADDR", "HTTP_HOST", "HTTP_COOKIE"]
 )
@@ -603,6 +626,15 @@ def test_a_chunked_upload_that_the_server_lost_is_not_sent_empty(app, upstream, 
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "identity", ""])
+def test_another_transfer_coding_is_refused(app, upstream, coding):
+    answer = call(
+        app, REQUEST_METHOD="POST", HTTP_TRANSFER_ENCODING=coding, wsgi__input_terminated=True
+    )
+    assert answer.status == "400 Bad Request"
+    assert upstream.requests == []
+
+
 def test_a_chunked_upload_that_the_server_buffered_passes(forwarded):
     sent = forwarded(
         REQUEST_METHOD="POST",
@@ -742,7 +774,7 @@ def test_an_upstream_that_takes_part_of_a_block_and_stops_is_timed_out(
     make_proxy, upstream, monkeypatch
 ):
     # As over TLS, where a socket may be writable and yet have no room for a whole record.
-    monkeypatch.setattr(upstream_module, "wait_for_write", lambda sock, timeout: True)
+    monkeypatch.setattr(upstream_module, "writable", lambda sock, within_s: True)
 
     def script(connection):
         connection.recv(10)
@@ -868,7 +900,7 @@ def test_many_headers_pass(answered):
 @pytest.mark.parametrize(("beyond", "status"), [(0, "200 OK"), (1, "502 Bad Gateway")])
 def test_a_head_may_be_so_long_and_no_longer(answered, beyond, status):
     start_of_head, end = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ", b"\r\n\r\n"
-    padding = upstream_module.MAX_HEAD - len(start_of_head + end) + beyond
+    padding = MAX_HEAD - len(start_of_head + end) + beyond
     assert answered(start_of_head + b"x" * padding + end).status == status
 
 
@@ -1027,7 +1059,7 @@ def test_a_body_that_breaks_off_is_never_passed_as_a_whole(app, upstream, whole,
         assert answer.status == "502 Bad Gateway"
         return
     assert answer.status == "200 OK"
-    with pytest.raises(HTTPError):
+    with pytest.raises(UpstreamError):
         list(body)
     body.close()
 
@@ -1048,7 +1080,7 @@ def test_a_chunk_that_does_not_say_its_length_breaks_the_body_off(app, upstream,
     if not begun:
         assert answer.status == "502 Bad Gateway"
         return
-    with pytest.raises(HTTPError):
+    with pytest.raises(UpstreamError):
         list(body)
     body.close()
 
@@ -1065,7 +1097,7 @@ def test_a_reset_in_the_body_breaks_it_off(app, upstream):
     _, body = start(app, make_environ())
     assert next(body) == b"01234"
     told.set()
-    with pytest.raises(HTTPError):
+    with pytest.raises(UpstreamError):
         next(body)
     body.close()
 
@@ -1074,7 +1106,7 @@ def test_silence_in_the_body_breaks_it_off(make_proxy, upstream):
     upstream.answer = WHOLE[0][:-5]
     _, body = start(make_proxy(read_timeout_s=QUICK_S), make_environ())
     assert next(body) == b"01234"
-    with pytest.raises(HTTPError):
+    with pytest.raises(UpstreamError):
         next(body)
     body.close()
 
@@ -1224,10 +1256,10 @@ def test_parallel_requests_get_their_own_answers(make_proxy, upstream):
 
 def test_after_a_fork_no_connection_of_the_parent_is_used(app, upstream, monkeypatch):
     assert call(app).body == b"ok"
-    parent = app._pool()
+    parent = app._upstream()
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert call(app).body == b"ok"
-    assert app._pool() is not parent
+    assert app._upstream() is not parent
     assert [request.connection for request in upstream.requests] == [1, 2]
     parent.close()
 
@@ -1433,7 +1465,7 @@ def test_a_tls_answer_that_breaks_off_is_never_passed_as_a_whole(
     tls_upstream.answer, tls_upstream.closes = WHOLE[0][:-1], True
     app = make_proxy("localhost", tls_upstream.port, urlscheme="https", ca_file=certificate)
     _, body = start(app, make_environ())
-    with pytest.raises(HTTPError):
+    with pytest.raises(UpstreamError):
         list(body)
     body.close()
 

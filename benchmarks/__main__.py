@@ -16,7 +16,7 @@ from benchmarks import report
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("gate", "servers")
+NAMES = ("gate", "servers", "web_servers")
 RESULTS = Path(__file__).parents[1] / "build" / "bench"
 
 

@@ -10,7 +10,6 @@ machine with what answers, so that a rate says little about either.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import http.client
 import json
@@ -30,6 +29,7 @@ import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.processes import used_s
 from factored.clock import SystemClock
 from factored.services.revocation import RevocationList
 from tests.contract.test_stores import sql_stores_as_they_are
@@ -40,33 +40,8 @@ from tests.peers.servers import Server, User, free_port, program
 from tests.peers.web_servers.harness import SHIPPED, filled, nginx_argv
 from tests.peers.web_servers.test_nginx_lua import MODULES
 
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 ROUNDS = 5
 NODES = 3
-
-
-def family(pid: int) -> Iterator[int]:
-    """process id -> it, and all that it started"""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError):
-            for child in task.read_text().split():
-                yield from family(int(child))
-
-
-def used_s(*servers: Server) -> float:
-    """servers -> processor time that all their processes, ended ones too, have used"""
-
-    def ticks(pid: int, first: int) -> int:
-        """process id, which field: 11 its own, 13 that of its ended children (proc(5), stat)"""
-        with contextlib.suppress(FileNotFoundError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return int(fields[first]) + int(fields[first + 1])
-        return 0  # it has just ended
-
-    pids = [server.process.pid for server in servers if server.process is not None]
-    own = sum(ticks(pid, 11) for top in pids for pid in family(top))
-    return (own + sum(ticks(pid, 13) for pid in pids)) * TICK_S
 
 
 def cost_us(work: Callable[[], int], *servers: Server) -> list[float]:

@@ -50,16 +50,26 @@ server {{
 """
 
 NGINX_ALONE = """
+{upstream}
 server {{
     listen 127.0.0.1:{port};
     location / {{
-        proxy_pass http://127.0.0.1:{site};
+        proxy_pass http://{site};
         proxy_http_version 1.1;
+        proxy_set_header Connection "";
         proxy_set_header Host $http_host;
         proxy_set_header Factored-User "{user}";
     }}
 }}
 """
+
+KEPT = """
+upstream site {{
+    server 127.0.0.1:{port};
+    keepalive 16;
+}}
+"""
+"""docs/web-servers/nginx-lua.rst, "Connections to the site"."""
 
 APACHE_ALONE = """
 <VirtualHost 127.0.0.1:{port}>
@@ -68,6 +78,9 @@ APACHE_ALONE = """
     ProxyPass "/" "http://127.0.0.1:{site}/"
 </VirtualHost>
 """
+
+
+KEEPS = ", connections kept"
 
 
 class Way(NamedTuple):
@@ -87,7 +100,10 @@ class Round(NamedTuple):
 
 
 class Place:
-    """A site, factored, and the web servers before them; all end with ``ends``.
+    """Sites, factored, and the web servers before them; all end with ``ends``.
+
+    Each way has a site of its own: nginx makes a connection to it for each request, and there are
+    only so many ports for those to one address.
 
     :param folder: of them all; holds the one ticket secret
     """
@@ -97,17 +113,19 @@ class Place:
         self._ends = ends
         self.secret_file = folder / "factored.secret"
         self.secret_file.write_text(secrets.token_hex())
-        self.site = free_port()
-        page = BODY.decode()
-        self._nginx("site", self.site, SITE.format(port=self.site, user=USER, page=page))
 
-    def nginx_alone(self) -> Way:
-        port = free_port()
-        text = NGINX_ALONE.format(port=port, site=self.site, user=USER)
-        return Way(port, [self._nginx("nginx-alone", port, text)])
+    def nginx_alone(self, *, kept: bool = False) -> Way:
+        """whether connections to the site are kept -> nginx that checks nothing"""
+        port, site = free_port(), self._site()
+        text = NGINX_ALONE.format(
+            port=port, site="site" if kept else f"127.0.0.1:{site}", user=USER,
+            upstream=KEPT.format(port=site) if kept else "",
+        )  # fmt: skip
+        return Way(port, [self._nginx(f"nginx-alone-{kept}", port, text)])
 
-    def nginx_lua(self) -> Way:
-        port = free_port()
+    def nginx_lua(self, *, kept: bool = False) -> Way:
+        """whether connections to the site are kept -> nginx that reads tickets"""
+        port, site = free_port(), self._site()
         text = self._shipped(
             "nginx/lua.conf",
             port,
@@ -115,10 +133,11 @@ class Place:
                 "www.example.com yes;": f'"127.0.0.1:{port}" yes;',
                 "/usr/local/share/factored/lua": str(SHIPPED / "lua"),
                 "/etc/factored/factored.secret": str(self.secret_file),
-                "127.0.0.1:8080": f"127.0.0.1:{self.site}",
+                "127.0.0.1:8080": "site" if kept else f"127.0.0.1:{site}",
             },
         )
-        return Way(port, [self._nginx("nginx-lua", port, text, MODULES)])
+        upstream = KEPT.format(port=site) if kept else ""
+        return Way(port, [self._nginx(f"nginx-lua-{kept}", port, upstream + text, MODULES)])
 
     def auth_request(self, kind: str) -> Way:
         """kind of server -> nginx that asks factored under it"""
@@ -127,7 +146,7 @@ class Place:
             "nginx/auth_request.conf",
             port,
             {
-                "www.example.com 127.0.0.1:8080;": f'"127.0.0.1:{port}" 127.0.0.1:{self.site};',
+                "www.example.com 127.0.0.1:8080;": f'"127.0.0.1:{port}" 127.0.0.1:{self._site()};',
                 "127.0.0.1:8000": f"127.0.0.1:{factored.port}",
             },
         )
@@ -135,12 +154,12 @@ class Place:
 
     def simpleproxy(self, kind: str) -> Way:
         """kind of server -> factored under it, with no web server before it"""
-        factored = self._factored(kind, self.site)
+        factored = self._factored(kind, self._site())
         return Way(factored.port, [factored.server])
 
     def apache_alone(self) -> Way:
         port = free_port()
-        text = APACHE_ALONE.format(port=port, site=self.site, user=USER)
+        text = APACHE_ALONE.format(port=port, site=self._site(), user=USER)
         return Way(port, [self._apache("apache-alone", port, text)])
 
     def mod_auth_tkt(self) -> Way:
@@ -155,10 +174,17 @@ class Place:
                 "    SSLCertificateFile    /etc/ssl/www.example.com.pem\n": "",
                 "    SSLCertificateKeyFile /etc/ssl/www.example.com.key\n": "",
                 "/etc/factored/apache-secret.conf": str(secret),
-                "127.0.0.1:8080/": f"127.0.0.1:{self.site}/",
+                "127.0.0.1:8080/": f"127.0.0.1:{self._site()}/",
             },
         )
         return Way(port, [self._apache("mod-auth-tkt", port, text)])
+
+    def _site(self) -> int:
+        """-> port of a new site"""
+        port = free_port()
+        text = SITE.format(port=port, user=USER, page=BODY.decode())
+        self._nginx(f"site-{port}", port, text)
+        return port
 
     def _factored(self, kind: str, site: int | None = None) -> Factored:
         secret = f"auth_tkt.secret_file = {self.secret_file}"
@@ -193,6 +219,8 @@ def ways(place: Place, effort: Effort) -> dict[str, Way]:
     made: dict[str, Callable[[], Way]] = {
         "nginx alone": place.nginx_alone,
         "nginx + lua": place.nginx_lua,
+        f"nginx alone{KEEPS}": lambda: place.nginx_alone(kept=True),
+        f"nginx + lua{KEEPS}": lambda: place.nginx_lua(kept=True),
         "nginx + auth_request, gunicorn": lambda: place.auth_request("gthread"),
         "simpleproxy, gunicorn": lambda: place.simpleproxy("gthread"),
     }
@@ -220,7 +248,7 @@ def try_out(name: str, way: Way, cookie: str) -> None:
     forged = cookie[:-1] + ("A" if cookie[-1] != "A" else "B")
     assert answer(way.port, cookie) == (200, BODY), name
     for bad in ("", forged):
-        assert (answer(way.port, bad)[0] == 200) is name.endswith(" alone"), name
+        assert (answer(way.port, bad)[0] == 200) is (" alone" in name), name
 
 
 def a_round(way: Way, cookie: str, seconds: int) -> Round:
@@ -232,7 +260,7 @@ def a_round(way: Way, cookie: str, seconds: int) -> Round:
 
 def measure(effort: Effort) -> list[Table]:
     """-> requests a second, processor time of one, latencies"""
-    rounds, seconds = {"quick": (1, 1), "normal": (4, 1), "full": (15, 2)}[effort]
+    rounds, seconds = {"quick": (1, 1), "normal": (3, 1), "full": (15, 2)}[effort]
     found: dict[str, list[Round]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
         place = Place(Path(folder), ends)
@@ -243,14 +271,21 @@ def measure(effort: Effort) -> list[Table]:
         for _ in range(rounds):
             for name, way in there.items():
                 found.setdefault(name, []).append(a_round(way, cookie, seconds))
+    pairs = {name: each for name, each in found.items() if name.endswith(KEEPS)}
+    rest = {name: each for name, each in found.items() if name not in pairs}
     return [
-        Table(title, unit, [
-            Row(name, [getattr(one, field) for one in each]) for name, each in found.items()
-        ])
+        table(f"{title}{where}", unit, field, each)
+        for each, where in ((rest, ""), (pairs, ", connections to the site kept"))
         for title, unit, field in (
             ("1 KiB page through a web server", "requests/s", "per_s"),
             ("Processor time of one, web server and factored", "us", "cost_us"),
             ("Latency, median", "ms", "median_ms"),
             ("Latency, slowest hundredth", "ms", "slow_ms"),
         )
-    ]  # fmt: skip
+    ]
+
+
+def table(title: str, unit: str, field: str, found: Mapping[str, Sequence[Round]]) -> Table:
+    """what is shown of the rounds of each way -> its table"""
+    rows = [Row(name, [getattr(one, field) for one in each]) for name, each in found.items()]
+    return Table(title, unit, rows)

@@ -16,7 +16,10 @@ from benchmarks import report
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("gate", "servers", "proxy", "web_servers", "logins", "nodes", "scaling", "start", "users", "names")
+NAMES = (
+    "gate", "servers", "proxy", "web_servers", "logins", "nodes", "scaling", "start", "users",
+    "names",
+)  # fmt: skip
 RESULTS = Path(__file__).parents[1] / "build" / "bench"
 
 

@@ -78,8 +78,9 @@ def make_both(global_conf: Mapping[str, str], **local_conf: str) -> Any:
 
 
 class Asked(NamedTuple):
-    """What wrk said: requests a second, latencies in ms."""
+    """What wrk said: requests, how many a second, latencies in ms."""
 
+    requests: float
     per_s: float
     median_ms: float
     slow_ms: float
@@ -106,13 +107,15 @@ def ask(port: int, path: str, cookie: str, seconds: int) -> Asked:
     ).stdout  # fmt: skip
     if "Non-2xx" in done or "Socket errors" in done:
         raise SystemExit(done)
+    requests = re.search(r"(\d+) requests in ", done)
     per_s = re.search(r"Requests/sec:\s+([\d.]+)", done)
     said = {
         share: float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
         for share, number, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)\b", done)
     }
+    assert requests is not None
     assert per_s is not None
-    return Asked(float(per_s[1]), said["50"], said["99"])
+    return Asked(float(requests[1]), float(per_s[1]), said["50"], said["99"])
 
 
 def a_ticket(folder: Path) -> str:

@@ -34,8 +34,8 @@ end
 local function without_cookie(header, name)
   local kept = {}
   for pair in header:gmatch("[^;,]+") do
-    local found = pair:match("^%s*([^=]-)%s*=") or pair:match("^%s*(.-)%s*$")
-    if found ~= name then
+    local found, rest = pair:match("^%s*([^%s=]*)%s*(.?)")
+    if found ~= name or (rest ~= "" and rest ~= "=") then
       kept[#kept + 1] = pair:match("^%s*(.*)$")
     end
   end

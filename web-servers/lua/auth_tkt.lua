@@ -1,4 +1,4 @@
--- The check of factored's ticket for web servers that run LuaJIT: no call to factored, no state.
+-- The check of factored's ticket for web servers that run LuaJIT, without a call to factored.
 --
 -- It takes what factored's gate takes (factored/auth_tkt.py, factored/gate.py) and nothing else,
 -- but it does not see revocation: after a logout, or the removal of a user, a copy of the ticket
@@ -22,6 +22,8 @@ local FUTURE_S = 60
 local MAX_HEADER_BYTES = 8192
 -- Ticket cookies, junk of that length too, that one request has verified at most.
 local MAX_CANDIDATES = 3
+-- Of Cookie headers whose tickets a reader remembers as verified; emptied when full.
+local MEMORY_BYTES = 2 * 1024 * 1024
 local MIN_SECRET_LENGTH = 32
 local MIN_SECRET_VARIETY = 8
 
@@ -54,15 +56,20 @@ local HASHES = {
   sha512 = { size = 64, call = libcrypto.SHA512 },
 }
 
+local HEX_DIGITS = "0123456789abcdef"
+
 -- hash, bytes -> its digest in lower-case hex
 local function hexdigest(hash, bytes)
   local made = ffi.new("unsigned char[?]", hash.size)
   if hash.call(bytes, #bytes, made) == nil then
     error("libcrypto made no digest")
   end
-  return (ffi.string(made, hash.size):gsub(".", function(byte)
-    return ("%02x"):format(byte:byte())
-  end))
+  local hex = ffi.new("unsigned char[?]", hash.size * 2)
+  for place = 0, hash.size - 1 do
+    hex[place * 2] = HEX_DIGITS:byte(bit.rshift(made[place], 4) + 1)
+    hex[place * 2 + 1] = HEX_DIGITS:byte(bit.band(made[place], 15) + 1)
+  end
+  return ffi.string(hex, hash.size * 2)
 end
 
 -- two texts -> whether they are the same, in a time that says nothing of where they differ
@@ -211,11 +218,18 @@ local function out_of_time(ticket, now_s, options)
   return nil
 end
 
+-- text -> it without blanks at its ends. A pattern for both ends at once looks at a run of blanks
+-- in the middle once for each of them: 0.1 s for a header full of them.
+local function trimmed(text)
+  local first = text:find("[^ \t]")
+  return first and text:match("^.*[^ \t]", first) or ""
+end
+
 -- Cookie header -> the values long enough to be tickets, as they were sent
 local function candidates(header, options)
   local prefix, shortest, found = options.cookie_name .. "=", options.hash.size * 2, {}
-  for pair in (header .. ";"):gmatch("([^;]*);") do
-    local value = pair:match("^[ \t]*(.-)[ \t]*$")
+  for pair in header:gmatch("[^;]+") do
+    local value = trimmed(pair)
     if value:sub(1, #prefix) == prefix and #value - #prefix > shortest then
       found[#found + 1] = value:sub(#prefix + 1)
       if #found == MAX_CANDIDATES then
@@ -226,8 +240,37 @@ local function candidates(header, options)
   return found
 end
 
+-- Cookie header, what its tickets are bound to -> our tickets in it, and why another one is none
+local function verified(header, bound, options)
+  local tickets, reason = {}, nil
+  for _, value in ipairs(candidates(header, options)) do
+    local ticket, why = parse(value, bound, options)
+    tickets[#tickets + 1] = ticket
+    reason = why or reason
+  end
+  return tickets, reason
+end
+
+-- The same, of memory if the header had a good ticket before. Nothing unverified is remembered, so
+-- strangers put nothing in; age is not remembered at all.
+local function recalled(header, bound, options, memory)
+  local known = memory.headers[header]
+  if known and known.bound == bound then
+    return known.tickets
+  end
+  local tickets, reason = verified(header, bound, options)
+  if tickets[1] then
+    if memory.bytes > MEMORY_BYTES then
+      memory.headers, memory.bytes = {}, 0
+    end
+    memory.headers[header] = { bound = bound, tickets = tickets }
+    memory.bytes = memory.bytes + #header
+  end
+  return tickets, reason
+end
+
 -- The whole check; may throw, which the caller turns into a refusal.
-local function decide(header, address, options)
+local function decide(header, address, options, memory)
   if header == nil then
     return nil, "no cookie"
   end
@@ -245,10 +288,10 @@ local function decide(header, address, options)
   if type(now_s) ~= "number" or now_s ~= now_s then
     error("the clock gives no time")
   end
-  local best, reason
-  for _, value in ipairs(candidates(header, options)) do
-    local ticket, why = parse(value, bound, options)
-    why = why or out_of_time(ticket, now_s, options)
+  local tickets, reason = recalled(header, bound, options, memory)
+  local best
+  for _, ticket in ipairs(tickets) do
+    local why = out_of_time(ticket, now_s, options)
     if why then
       reason = why
     elseif best and best.user ~= ticket.user then
@@ -391,8 +434,10 @@ function auth_tkt.reader(given)
   if not fine then
     error("auth_tkt: " .. tostring(problem), 2)
   end
+  -- Of this reader alone: what is verified depends on its secrets and its other options.
+  local memory = { headers = {}, bytes = 0 }
   return function(header, address)
-    local went_well, user, said = pcall(decide, header, address, options)
+    local went_well, user, said = pcall(decide, header, address, options, memory)
     if not went_well then
       return nil, "an error in the check: " .. tostring(user)
     end

@@ -12,8 +12,11 @@ local requests = require("requests")
 
 local nginx = {}
 
+-- Bytes of members' Cookie headers that are remembered, for each site.
+local MEMORY_BYTES = 1024 * 1024
+
 -- Takes from the request what a client may not say and the site may not see.
-local function clear(cookie_name)
+local function clear(without_ticket)
   for name in pairs(ngx.req.get_headers(0, true)) do
     if requests.is_identity(name) then
       ngx.req.clear_header(name)
@@ -21,7 +24,8 @@ local function clear(cookie_name)
   end
   local cookies = ngx.var.http_cookie
   if cookies then
-    ngx.req.set_header("Cookie", requests.without_cookie(cookies, cookie_name))
+    local rest = without_ticket(cookies)
+    ngx.req.set_header("Cookie", rest ~= "" and rest or nil)
   end
 end
 
@@ -46,6 +50,12 @@ function nginx.site(given)
   local cookie_name = options.cookie_name or "auth_tkt"
   local site = {}
 
+  -- Cookie header -> what the site may have of it, "" for nothing
+  local function without_ticket(cookies)
+    return requests.without_cookie(cookies, cookie_name) or ""
+  end
+  local without_members_ticket = requests.remembering(without_ticket, MEMORY_BYTES)
+
   local function decide()
     local user, reason = check(ngx.var.http_cookie, ngx.var.remote_addr)
     if user and not requests.is_header_value(user) then
@@ -55,7 +65,7 @@ function nginx.site(given)
       ngx.log(ngx.INFO, "factored: refused: ", reason)
       return nil, way_in(base_auth_url)
     end
-    clear(cookie_name)
+    clear(without_members_ticket)
     ngx.var.factored_user = user
     return user
   end
@@ -82,7 +92,7 @@ function nginx.site(given)
 
   -- Lets everybody through, known as nobody.
   function site.open()
-    local went_well, problem = pcall(clear, cookie_name)
+    local went_well, problem = pcall(clear, without_ticket)
     if not went_well then
       ngx.log(ngx.ERR, "factored: refused after an error: ", problem)
       return ngx.exit(500)

@@ -19,19 +19,40 @@ local IDENTITY = {
 -- Longer ways back are dropped, or servers refuse the Location header.
 local MAX_REFERRER = 2048
 
+-- Bytes of header names that are remembered. Visitors choose them, so few: browsers send some 20.
+local NAMES_BYTES = 4096
+
+-- function of one text -> the same function, which knows again what it found before. It forgets all
+-- when the texts are more bytes than that.
+function requests.remembering(find, most_bytes)
+  local known, bytes = {}, 0
+  return function(text)
+    local found = known[text]
+    if found == nil then
+      found = find(text)
+      if bytes > most_bytes then
+        known, bytes = {}, 0
+      end
+      known[text], bytes = found, bytes + #text
+    end
+    return found
+  end
+end
+
 -- name of a header -> whether some site takes it for one that says who somebody is. CGI, WSGI and
 -- PHP cannot tell Remote_User from Remote-User, and some see no difference in a dot or blank.
-function requests.is_identity(name)
-  return IDENTITY[name:lower():gsub("^%W+", ""):gsub("%W+$", ""):gsub("[^a-z0-9]", "-")] == true
-end
+requests.is_identity = requests.remembering(function(name)
+  local bare = name:lower():match("%w.*%w")
+  return bare ~= nil and IDENTITY[bare:gsub("[^a-z0-9]", "-")] == true
+end, NAMES_BYTES)
 
 -- Cookie header, name -> the header without all cookies of that name, or nil: nothing is left
 -- What several headers were joined with, a comma, may hide one: such a pair goes whole.
 function requests.without_cookie(header, name)
-  local kept, prefix = {}, name .. "="
-  for pair in (header .. ";"):gmatch("([^;]*);") do
-    local text = pair:match("^[ \t]*(.-)[ \t]*$")
-    local joined = ("," .. text:gsub("[ \t]", "")):find("," .. prefix, 1, true)
+  local kept, hidden = {}, "," .. name .. "="
+  for pair in header:gmatch("[^;]+") do
+    local text = pair:match("^[ \t]*(.*)")
+    local joined = ("," .. text:gsub("[ \t]", "")):find(hidden, 1, true)
     if text ~= "" and not joined then
       kept[#kept + 1] = text
     end
@@ -42,9 +63,9 @@ end
 -- method, function: name of a header -> its value or nil -> whether a browser is about to show
 -- the answer as a page. Source: Fetch Metadata Request Headers, section 2.3.
 function requests.is_page_load(method, header)
-  local accept = (header("accept") or ""):lower():match("^%s*(.-)%s*$")
+  local accept = (header("accept") or ""):lower()
   return (method == "GET" or method == "HEAD")
-    and (accept == "" or accept == "*/*" or accept:find("html", 1, true) ~= nil)
+    and (accept:find("^%s*$") or accept:find("^%s*%*/%*%s*$") or accept:find("html", 1, true)) ~= nil
     and (header("x-requested-with") or ""):lower() ~= "xmlhttprequest"
     and (header("sec-fetch-mode") or "navigate") == "navigate"
 end

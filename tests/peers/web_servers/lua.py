@@ -30,7 +30,7 @@ def broken_lua(folder: Path, how: str, adapter: str) -> Path:
     shutil.copytree(SHIPPED / "lua", folder)
     file, old, new = {
         "the check throws": (
-            "auth_tkt.lua", "local function decide(header, address, options)\n", THROWS,
+            "auth_tkt.lua", "local function decide(header, address, options, memory)\n", THROWS,
         ),
         # As in an earlier release, where LuaJIT had no such function.
         "the digest throws": (

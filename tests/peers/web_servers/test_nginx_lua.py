@@ -146,5 +146,10 @@ def test_a_new_secret_counts_after_a_reload(
         os.kill(other.server.process.pid, signal.SIGHUP)
         eventually(lambda: new_one.get("/page").status == 200)
         assert old_one.get("/page").status == 200
+        # And one that was remembered is nobody's with the secret gone.
+        secret_file.write_text(f"{new}\n")
+        os.kill(other.server.process.pid, signal.SIGHUP)
+        eventually(lambda: old_one.get("/page").status == 302)
+        assert new_one.get("/page").status == 200
     finally:
         other.server.stop()

@@ -153,9 +153,11 @@ class Place:
         return Way(port, [self._nginx(f"nginx-{kind}", port, text), factored.server])
 
     def simpleproxy(self, kind: str) -> Way:
-        """kind of server -> factored under it, with no web server before it"""
-        factored = self._factored(kind, self._site())
-        return Way(factored.port, [factored.server])
+        """kind of server -> nginx that passes everything to factored under it"""
+        port, factored = free_port(), self._factored(kind, self._site())
+        nodes = {f"127.0.0.1:800{number}": f"127.0.0.1:{factored.port}" for number in (1, 2, 3)}
+        text = self._shipped("nginx/nodes.conf", port, nodes)
+        return Way(port, [self._nginx(f"nginx-nodes-{kind}", port, text), factored.server])
 
     def apache_alone(self) -> Way:
         port = free_port()
@@ -222,12 +224,12 @@ def ways(place: Place, effort: Effort) -> dict[str, Way]:
         f"nginx alone{KEEPS}": lambda: place.nginx_alone(kept=True),
         f"nginx + lua{KEEPS}": lambda: place.nginx_lua(kept=True),
         "nginx + auth_request, gunicorn": lambda: place.auth_request("gthread"),
-        "simpleproxy, gunicorn": lambda: place.simpleproxy("gthread"),
+        "nginx + simpleproxy, gunicorn": lambda: place.simpleproxy("gthread"),
     }
     if effort != "quick":
         made |= {
             "nginx + auth_request, waitress": lambda: place.auth_request("waitress"),
-            "simpleproxy, waitress": lambda: place.simpleproxy("waitress"),
+            "nginx + simpleproxy, waitress": lambda: place.simpleproxy("waitress"),
             "Apache alone": place.apache_alone,
             "Apache + mod_auth_tkt": place.mod_auth_tkt,
         }

@@ -1,4 +1,4 @@
-"""What ``auth_tkt.lua`` remembers of tickets, ``requests.lua`` of texts; and how long they take.
+"""What ``auth_tkt.lua`` and ``requests.lua`` remember, and how long a text takes them.
 
 One luajit reads all that a test asks, so that later questions meet what earlier ones left.
 """
@@ -167,7 +167,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_no_text_takes_long(tmp_path: Path, text: str) -> None:
-    """A pattern that trims both ends at once takes 0.1 s for such a header: ten are enough."""
+    """A pattern that trims both ends at once takes 0.1 s for such a header."""
     (seconds,) = ran(
         tmp_path,
         f"local text = {text}\n"

@@ -337,16 +337,12 @@ def urls(folder: Path, server: DatabaseServer) -> Urls:
 
 def measure(effort: Effort) -> list[Table]:
     """-> tables of whole logins, of statements, and of the store as it grows"""
-    rounds, each = {"quick": (1, 40), "normal": (5, 150), "full": (12, 300)}[effort]
+    rounds, each = {"quick": (1, 40), "normal": (4, 120), "full": (12, 300)}[effort]
     cases = [(database, workers) for database in DATABASES for workers in (1, 2)]
     if effort == "quick":  # most of it is the start of a server
         cases = [("SQLite", 1), ("PostgreSQL", 1)]
-    sizes = {
-        "quick": (1_000, 10_000),
-        "normal": (1_000, 100_000),
-        "full": (1_000, 100_000, 1_000_000),
-    }[effort]
-    turns = {"quick": (4, 20), "normal": (12, 50), "full": (40, 100)}[effort]
+    sizes = (1_000, 10_000) if effort == "quick" else (1_000, 100_000, 1_000_000)
+    turns = {"quick": (4, 20), "normal": (10, 50), "full": (40, 100)}[effort]
     server = start_postgresql()
     try:
         with tempfile.TemporaryDirectory() as name:

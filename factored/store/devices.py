@@ -212,22 +212,19 @@ def _add_ticket(session: Session, ticket: OpenTicket) -> None:
     if session.get_bind().dialect.name not in ("sqlite", "postgresql"):
         user = select(USERS.c.id).where(USERS.c.id == ticket.user_id)
         session.execute(user.with_for_update(read=True))
-    session.execute(_ticket_insertion(ticket))
-
-
-def _ticket_insertion(ticket: OpenTicket) -> Insert:
-    return insert(TICKETS).values(
+    session.execute(
+        insert(TICKETS),
         {
-            TicketRow.id: ticket.id,
-            TicketRow.user_id: ticket.user_id,
-            TicketRow.scheme: ticket.scheme,
-            TicketRow.device_id: ticket.device_id,
-            TicketRow.user_agent: ticket.user_agent,
-            TicketRow.address: ticket.address,
-            TicketRow.login_at: ticket.login_at,
-            TicketRow.last_seen_at: ticket.last_seen_at,
-            TicketRow.ends_at: ticket.ends_at,
-        }
+            "id": ticket.id,
+            "user_id": ticket.user_id,
+            "scheme": ticket.scheme,
+            "device_id": ticket.device_id,
+            "user_agent": ticket.user_agent,
+            "address": ticket.address,
+            "login_at": ticket.login_at,
+            "last_seen_at": ticket.last_seen_at,
+            "ends_at": ticket.ends_at,
+        },
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql import Select
@@ -48,7 +48,7 @@ class SqlUserStore:
     def find(self, username_key: str) -> User | None:
         if "\0" in username_key:  # PostgreSQL takes no NUL, so nobody is called that
             return None
-        return self._one(UserRow.username_key == username_key)
+        return self._one(BY_KEY, username_key)
 
     def find_with_devices(
         self, username_key: str, device_ids: Sequence[str]
@@ -56,14 +56,13 @@ class SqlUserStore:
         if not device_ids or "\0" in username_key:
             return self.find(username_key), []
         with self._database.reading() as session:
-            his = and_(DeviceRow.user_id == UserRow.id, DeviceRow.id.in_(device_ids))
-            found = _with_authenticators(UserRow.username_key == username_key)
-            rows = session.execute(found.add_columns(DeviceRow).outerjoin(DeviceRow, his)).all()
+            asked = {"which": username_key, "device_ids": device_ids}
+            rows = session.execute(BY_KEY_WITH_DEVICES, asked).all()
             devices = {device.id: device for *_, device in rows if device is not None}
             return _joined(rows), [device_of(device) for device in devices.values()]
 
     def get(self, user_id: int) -> User | None:
-        return self._one(UserRow.id == user_id)
+        return self._one(BY_ID, user_id)
 
     def add(
         self,
@@ -150,12 +149,8 @@ class SqlUserStore:
 
     def accept_step(self, authenticator_id: str, step: int, *, now_s: int) -> bool:
         with self._database.writing() as session:
-            moved = session.execute(
-                update(AUTHENTICATORS)
-                .where(AuthenticatorRow.id == authenticator_id, AuthenticatorRow.last_step < step)
-                .values({AuthenticatorRow.last_step: step, AuthenticatorRow.last_used_at: now_s})
-            )
-            return row_count(moved) == 1
+            which = {"which": authenticator_id, "step": step, "now_s": now_s}
+            return row_count(session.execute(STEP_FORWARD, which)) == 1
 
     def add_pending(self, authenticator: Authenticator) -> None:
         with self._database.writing() as session:
@@ -256,22 +251,40 @@ class SqlUserStore:
             )
             return row_count(lowered)
 
-    def _one(self, which: ColumnElement[bool]) -> User | None:
+    def _one(self, query: Select[Any], which: str | int) -> User | None:
         with self._database.reading() as session:
-            return _joined(session.execute(_with_authenticators(which)).all())
+            return _joined(session.execute(query, {"which": which}).all())
 
 
-def _with_authenticators(which: ColumnElement[bool]) -> Select[Any]:
-    """condition -> one statement for a user and what he holds: as long for a known name as for none
-
-    Each row is the user, the last login that a ticket tells of, and one authenticator.
-    """
-    return (
-        select(UserRow, LAST_TICKET, AuthenticatorRow)
-        .outerjoin(AuthenticatorRow, AuthenticatorRow.user_id == UserRow.id)
-        .where(which)
-        .order_by(AuthenticatorRow.created_at, AuthenticatorRow.id)
+# Each is made once: making one takes as long as asking it. A user and what he holds are one
+# statement, as long for a known name as for none: each row is the user, the last login that a
+# ticket tells of, and one authenticator.
+ONE = (
+    select(UserRow, LAST_TICKET, AuthenticatorRow)
+    .outerjoin(AuthenticatorRow, AuthenticatorRow.user_id == UserRow.id)
+    .order_by(AuthenticatorRow.created_at, AuthenticatorRow.id)
+)
+BY_ID = ONE.where(UserRow.id == bindparam("which"))
+BY_KEY = ONE.where(UserRow.username_key == bindparam("which"))
+BY_KEY_WITH_DEVICES = BY_KEY.add_columns(DeviceRow).outerjoin(
+    DeviceRow,
+    and_(
+        DeviceRow.user_id == UserRow.id,
+        DeviceRow.id.in_(bindparam("device_ids", expanding=True)),
+    ),
+)
+STEP_FORWARD = (
+    update(AUTHENTICATORS)
+    .where(
+        AuthenticatorRow.id == bindparam("which"), AuthenticatorRow.last_step < bindparam("step")
     )
+    .values(
+        {
+            AuthenticatorRow.last_step: bindparam("step"),
+            AuthenticatorRow.last_used_at: bindparam("now_s"),
+        }
+    )
+)
 
 
 def _joined(rows: Sequence[Any]) -> User | None:

@@ -255,7 +255,7 @@ def try_out(name: str, way: Way, cookie: str) -> None:
 
 def a_round(way: Way, cookie: str, seconds: int) -> Round:
     before = used_s(*way.servers)
-    asked = ask(way.port, cookie, seconds)
+    asked = ask(way.port, "/page", cookie, seconds)
     cost_us = (used_s(*way.servers) - before) / asked.requests * 1e6
     return Round(asked.per_s, cost_us, asked.median_ms, asked.slow_ms)
 

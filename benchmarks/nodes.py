@@ -9,9 +9,7 @@ the processor time that one login and one request take of all of them together.
 from __future__ import annotations
 
 import contextlib
-import re
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ import pyotp
 from benchmarks.databases import POSTGRESQL, postgresql
 from benchmarks.processes import used_s
 from benchmarks.report import Effort, Row, Table
+from benchmarks.wrk import ask
 from factored.clock import SystemClock
 from factored.keys import KeyRing, parse_keys
 from factored.schemes.totp import first_code
@@ -118,17 +117,9 @@ def log_in_all(server: Server, users: list[User]) -> int:
         return len(list(threads.map(lambda user: log_in(server, user), users)))
 
 
-def wrk(port: int, path: str, ticket: str, seconds: int) -> int:
-    """port, path, ticket, how long -> how many requests were answered, each with 200"""
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-H", f"Cookie: auth_tkt={ticket}",
-         f"http://127.0.0.1:{port}{path}"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert "Non-2xx" not in done and "Socket errors" not in done, done
-    requests = re.search(r"(\d+) requests in", done)
-    assert requests is not None, done
-    return int(requests[1])
+def answered(port: int, path: str, ticket: str, seconds: int) -> int:
+    """port, path, ticket, how long -> how many requests were answered"""
+    return int(ask(port, path, f"auth_tkt={ticket}", seconds, CONNECTIONS).requests)
 
 
 class Place:
@@ -191,6 +182,6 @@ def measure(effort: Effort) -> list[Table]:
                 server = place.nginx[count]
                 users = add_users(place.nodes, logins, f"user{number}-{count}-")
                 entered[count].append(place.costs(count, partial(log_in_all, server, users)))
-                asking = partial(wrk, server.port, "/page", ticket, seconds)
+                asking = partial(answered, server.port, "/page", ticket, seconds)
                 asked[count].append(place.costs(count, asking))
     return [*tables("Logins", entered), *tables("Requests", asked)]

@@ -24,7 +24,8 @@ from wsgiproxy.proxies import HostProxy
 
 from benchmarks import gate
 from benchmarks.report import Effort, Row, Table
-from benchmarks.servers import BIN, ROOT, ask
+from benchmarks.servers import BIN, ROOT
+from benchmarks.wrk import ask
 from factored.proxy import SimpleProxy
 from tests.peers.servers import Server, free_port, program
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.databases import POSTGRESQL, postgresql
-from benchmarks.nodes import add_users, log_in, running, wrk
+from benchmarks.nodes import add_users, answered, log_in, running
 from benchmarks.processes import used_s
 from benchmarks.report import Effort, Row, Table
 from factored.clock import SystemClock
@@ -241,7 +241,7 @@ def measure(effort: Effort) -> list[Table]:
         with edge(Path(name, "edge"), nodes) as nginx:
             pages = [
                 Row(f"1 KB file {said}, nginx",
-                    cost_us(rounds, partial(wrk, nginx.port, path, ticket, seconds), nginx))
+                    cost_us(rounds, partial(answered, nginx.port, path, ticket, seconds), nginx))
                 for said, path in (("for anybody", "/bare"), ("with a ticket", "/page"))
             ]  # fmt: skip
         most, processes = connections(nodes, database, for_s=1 if effort == "quick" else 8)

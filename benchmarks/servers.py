@@ -6,7 +6,6 @@ two processes of one program differ by more than what is looked for. Each round 
 
 from __future__ import annotations
 
-import re
 import statistics
 import subprocess
 import sys
@@ -14,9 +13,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.report import Effort, Row, Table
+from benchmarks.wrk import Asked, ask
 from factored.app import filter_app_factory
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
@@ -28,7 +28,6 @@ NEEDS = {"wrk": "wrk"}
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
 BODY = b"x" * 1024
-CONNECTIONS = 8
 PATHS = {"/bare": "bare app", "/page": "with the gate"}
 
 SERVERS = {
@@ -77,15 +76,6 @@ def make_both(global_conf: Mapping[str, str], **local_conf: str) -> Any:
     return both
 
 
-class Asked(NamedTuple):
-    """What wrk said: requests, how many a second, latencies in ms."""
-
-    requests: float
-    per_s: float
-    median_ms: float
-    slow_ms: float
-
-
 def server_of(folder: Path, kind: str) -> Server:
     """folder, kind of server -> it, not started"""
     port = free_port()
@@ -96,26 +86,6 @@ def server_of(folder: Path, kind: str) -> Server:
         [str(BIN / command), str(ini)], port, folder / kind,
         ready_path=None, environment={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-
-
-def ask(port: int, path: str, cookie: str, seconds: int) -> Asked:
-    """port, path, Cookie header, how long -> what wrk measured; every answer must be the page"""
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", f"Cookie: {cookie}",
-         f"http://127.0.0.1:{port}{path}"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    if "Non-2xx" in done or "Socket errors" in done:
-        raise SystemExit(done)
-    requests = re.search(r"(\d+) requests in ", done)
-    per_s = re.search(r"Requests/sec:\s+([\d.]+)", done)
-    said = {
-        share: float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
-        for share, number, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)\b", done)
-    }
-    assert requests is not None
-    assert per_s is not None
-    return Asked(float(requests[1]), float(per_s[1]), said["50"], said["99"])
 
 
 def a_ticket(folder: Path) -> str:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from benchmarks.processes import used_s
 from benchmarks.report import Effort, Row, Table
-from benchmarks.servers import BODY, a_ticket, ask
+from benchmarks.servers import BODY, a_ticket
+from benchmarks.wrk import ask
 from tests.peers.servers import Server, free_port
 from tests.peers.web_servers.apache import MODULES as APACHE_MODULES
 from tests.peers.web_servers.apache import apache_argv

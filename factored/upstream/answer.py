@@ -47,6 +47,9 @@ class Answer:
         minor, self.status, reason, fields = read_head(connection)
         self.reason = reason or http.client.responses.get(self.status, "Unknown")
         self.headers, chunked, length = framed(fields, minor, self.status)
+        if to_head or self.status == 204:
+            # Sloppy apps send a body all the same: late, it would be the next visitor's answer.
+            keep = None
         if to_head or self.status in (204, 304):
             chunked, length = False, 0
         if chunked:

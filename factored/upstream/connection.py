@@ -35,7 +35,10 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """-> whether the upstream has said nothing that was not asked for, not even good-bye"""
-        return not self._buffer and not readable(self._sock)
+        if self._buffer or readable(self._sock):
+            return False
+        # The TLS library reads whole records, which no poll sees.
+        return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
 
     # -- out ---------------------------------------------------------------------------------------
 

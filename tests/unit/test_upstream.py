@@ -315,6 +315,37 @@ def test_over_tls_only_an_announced_end_completes_a_body(tls_pool, tls_upstream,
     answer.close()
 
 
+def test_what_tls_has_read_and_nobody_asked_for_is_nobodys_answer(tls_pool, tls_upstream):
+    def script(connection):
+        with connection.makefile("rb") as reader:
+            read_head(reader)
+            # The second record holds the end of the body, and more: it waits in the TLS library.
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok")
+            connection.sendall(b"ok" + OK.replace(b"ok", b"no"))
+            reader.read()
+
+    tls_upstream.script = script
+    assert read(ask(tls_pool)) == b"okok"
+    tls_upstream.script = None
+    assert read(ask(tls_pool)) == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No\r\n\r\n"),
+    ],
+)
+def test_a_connection_on_which_a_body_may_come_for_none_is_not_used_again(
+    pool, upstream, method, head
+):
+    upstream.answer = [head, OK]
+    assert read(ask(pool, method)) == b""
+    assert read(ask(pool)) == b"ok"
+    assert connections(upstream) == [1, 2]
+
+
 def test_a_tls_connection_is_used_again(tls_pool, tls_upstream):
     for _ in range(3):
         assert read(ask(tls_pool)) == b"ok"

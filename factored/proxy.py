@@ -27,7 +27,16 @@ IDENTITY = frozenset(
 )
 # RFC 9110 section 7.6.1; with PROXY, which CGI would take for the variable HTTP_PROXY.
 HOP_BY_HOP = frozenset(
-    {"CONNECTION", "KEEP_ALIVE", "PROXY", "TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE"}
+    {
+        "CONNECTION",
+        "KEEP_ALIVE",
+        "PROXY",
+        "TE",
+        "TRAILER",
+        "TRAILERS",
+        "TRANSFER_ENCODING",
+        "UPGRADE",
+    }
 )
 # A client may list any name in Connection and must not thereby take these from the app.
 END_TO_END = frozenset({"FACTORED_USER", "HOST", "COOKIE", "CONTENT_LENGTH"})
@@ -241,6 +250,9 @@ def request_body(environ: Environ, headers: dict[str, str]) -> Iterator[bytes] |
     coded = "HTTP_TRANSFER_ENCODING" in environ
     if coded and environ["HTTP_TRANSFER_ENCODING"].strip(" \t").lower() != "chunked":
         raise Refusal(400, "a transfer coding that cannot be passed on")
+    if coded and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        # waitress takes such a body for none (RFC 9112 section 6.1).
+        raise Refusal(400, "HTTP/1.0 has no transfer codings")
     if environ.get("wsgi.input_terminated") and (coded or not length):
         # HTTP/2 need not announce a body: only reading tells.
         blocks = _blocks(environ["wsgi.input"], None)

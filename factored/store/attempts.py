@@ -173,12 +173,14 @@ class SqlAttemptStore:
         with self._database.writing() as session:
             if session.get_bind().dialect.name != "sqlite":
                 locks = sorted({zlib.crc32(bucket.encode()) % LOCKS for bucket in buckets})
-                session.execute(
+                held = session.scalars(
                     select(AttemptLockRow.id)
                     .where(AttemptLockRow.id.in_(locks))
                     .order_by(AttemptLockRow.id)
                     .with_for_update()
-                )
+                ).all()
+                if held != locks:
+                    raise StoreError("rows of factored_attempt_locks are gone: run `factored init`")
             attempt = Attempt(new_id())
             counting = _counting(tuple(len(charge.limits) for charge in charges))
             added = row_count(session.execute(counting, _parameters(attempt, charges, now_s)))

@@ -177,7 +177,9 @@ def drop_tickets(session: Session, ticket_ids: Sequence[str]) -> None:
 def _ending(ticket_ids: Sequence[str]) -> Update:
     """ids -> the same in one statement, for PostgreSQL"""
     which = TICKETS.c.id.in_(ticket_ids)
-    rows = select(TICKETS.c.id).where(which).order_by(TICKETS.c.id).with_for_update()
+    # As everywhere, in the order that Python sorts in, and not a language's.
+    in_order = TICKETS.c.id.collate("C")
+    rows = select(TICKETS.c.id).where(which).order_by(in_order).with_for_update()
     return update(TICKETS).where(TICKETS.c.id.in_(rows)).values(ends_at=OVER)
 
 

@@ -126,6 +126,9 @@ class SqlUserStore:
             if series is None:
                 return False
             _revoke(session, series, revoke_for_s)
+            # Locks them in the order that all do; they go with the user in any.
+            own = session.scalars(select(TicketRow.id).where(TicketRow.user_id == user_id))
+            drop_tickets(session, own.all())
             session.execute(delete(UserRow).where(UserRow.id == user_id))
             delete_attempts(session, AttemptRow.bucket.startswith(bucket_owner(user_id)))
             return True

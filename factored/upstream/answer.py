@@ -47,11 +47,11 @@ class Answer:
         minor, self.status, reason, fields = read_head(connection)
         self.reason = reason or http.client.responses.get(self.status, "Unknown")
         self.headers, chunked, length = framed(fields, minor, self.status)
-        if to_head or self.status == 204:
-            # Sloppy apps send a body all the same: late, it would be the next visitor's answer.
-            keep = None
         if to_head or self.status in (204, 304):
             chunked, length = False, 0
+            if to_head or announces_body(fields):
+                # Some send it all the same: late, it would be the next visitor's answer.
+                keep = None
         if chunked:
             self._blocks = self._chunks()
         elif length is None:
@@ -162,6 +162,11 @@ def framed(fields: Fields, minor: str, status: int) -> tuple[Fields, bool, int |
         elif lengths:
             headers.append((name, lengths.pop()))
     return headers, bool(codings), length
+
+
+def announces_body(fields: Fields) -> bool:
+    """headers -> whether they tell of a body, as those of a 304 may"""
+    return any(name.lower() in ("content-length", "transfer-encoding") for name, _ in fields)
 
 
 def wants_to_close(fields: Fields) -> bool:

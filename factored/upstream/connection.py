@@ -67,16 +67,24 @@ class Connection:
         while view:
             if writable(self._sock, pause_s):
                 view, stalled_s = view[self._sock.send(view) :], 0.0
-            elif self._answered():
+                continue
+            stalled_s += pause_s
+            answered, too_long = self._answered(), stalled_s >= self._timeout_s
+            # Who refuses reads no more; who agrees may only be slow to read.
+            if answered > b"2" or (answered == b"2" and too_long):
                 raise BrokenPipeError("answered before the upload was read")
-            elif (stalled_s := stalled_s + pause_s) >= self._timeout_s:
+            if too_long:
                 raise TimeoutError
 
-    def _answered(self) -> bool:
-        """-> whether a final answer waits; over TLS, where other things wait too, never known"""
+    def _answered(self) -> bytes:
+        """-> first digit of the status that waits; b"1" if that is not there yet, b"5" at the end
+
+        Over TLS, where other things wait too, it is never known.
+        """
         if isinstance(self._sock, ssl.SSLSocket) or not readable(self._sock):
-            return False
-        return self._sock.recv(10, socket.MSG_PEEK)[9:] != b"1"
+            return b"1"
+        head = self._sock.recv(10, socket.MSG_PEEK)
+        return (head[9:] or b"1") if head else b"5"
 
     # -- in ----------------------------------------------------------------------------------------
 

@@ -58,12 +58,12 @@ class DatabaseServer(Server):
             self.process.send_signal(self.stop_signal)
         return super().stop()
 
-    def new_database(self) -> str:
-        """-> url of a database beside that one, which is empty and for the caller alone"""
+    def new_database(self, options: str = "") -> str:
+        """what CREATE DATABASE is told -> url of an empty one beside that, the caller's alone"""
         name = f"new{next(_numbers)}"
         engine = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            connection.execute(sa.text(f"CREATE DATABASE {name} {options}"))
         return engine.url.set(database=name).render_as_string(hide_password=False)
 
     def remove(self) -> None:

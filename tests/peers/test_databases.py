@@ -12,13 +12,22 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from factored.interfaces import Attempt, Charge, Limit, StoreError
+from factored.codes import new_id
+from factored.interfaces import (
+    Attempt,
+    Charge,
+    Device,
+    Limit,
+    NewLogin,
+    OpenTicket,
+    StoreError,
+)
 from factored.store import schema
 from factored.store.attempts import LOCKS, SqlAttemptStore
 from factored.store.bulk import plan_anew
 from factored.store.bundle import SqlStores
 from factored.store.database import Database, database_now
-from factored.store.tables import AttemptLockRow, Base, UserRow
+from factored.store.tables import AttemptLockRow, Base, TicketRow, UserRow
 from tests.contract.attempt_store import AttemptStoreContract
 from tests.contract.challenge_store import ChallengeStoreContract
 from tests.contract.device_store import DeviceStoreContract
@@ -229,7 +238,7 @@ def test_mariadb_makes_tables_that_lose_nothing_whatever_its_defaults(
         stores.users.add(name, name, ticket_series="s", now_s=1)
     assert len(list(stores.users.each())) == 6
     assert stores.users.find("aL") is None
-    stores.database.engine.dispose()
+    stores.close()
 
 
 @pytest.mark.parametrize(("length", "fits"), [(254, True), (255, True), (256, False)])
@@ -312,6 +321,52 @@ def test_counting_forgiving_and_pruning_at_once_hold_one_another_up_for_nobody(
 
 
 # -- time ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_counted_where_the_lock_rows_are_gone(stores: SqlStores) -> None:
+    with stores.database.writing() as session:
+        session.execute(sa.delete(AttemptLockRow))
+    try:
+        with pytest.raises(StoreError, match="factored init"):
+            stores.attempts.count(CHARGES, now_s=NOW_S)
+    finally:
+        schema.upgrade(stores.database)
+    assert isinstance(stores.attempts.count(CHARGES, now_s=NOW_S), Attempt)
+
+
+@only_postgresql
+def test_tickets_are_locked_in_one_order_in_a_language_too(server: DatabaseServer) -> None:
+    """English sorts "a" before "B", Python the other way: of two orders deadlocks are made."""
+    stores = sql_stores(
+        server.new_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+    )
+    user = add(stores, "al")
+    upper, lower = "B" * 22, "a" * 22
+    for ticket_id in (upper, lower):
+        stores.tickets.add(OpenTicket(ticket_id, user.id, "ga", "", "", "", 1, 1, 9**9))
+    login = NewLogin(
+        OpenTicket(new_id(), user.id, "ga", "", "", "", 1, 1, 9**9),
+        Device(new_id(), user.id, 1, 1, "", ""), True, ended=(lower, upper), revoke_for_s=9,
+    )  # fmt: skip
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+    def is_waiting() -> bool:
+        with stores.database.reading() as other:
+            return bool(other.scalar(waiting))
+
+    one = sa.select(TicketRow.id).with_for_update(nowait=True)
+    thread = threading.Thread(target=stores.tickets.add_login, args=(login,))
+    with stores.database.writing() as session:
+        session.execute(one.where(TicketRow.id == upper)).all()
+        thread.start()
+        eventually(is_waiting)
+        session.execute(one.where(TicketRow.id == lower)).all()
+    thread.join()
+    assert len(stores.tickets.of(user.id, now_s=2)) == 1
+    stores.close()
 
 
 def test_the_databases_clock_tells_unix_time_in_any_time_zone(stores: SqlStores) -> None:

@@ -601,6 +601,15 @@ def test_an_upload_that_ends_by_itself_goes_on_chunked(forwarded, changes):
     assert b"content-length" not in sent.names
 
 
+def test_a_coded_body_in_http_1_0_is_not_taken_for_none(app, upstream):
+    answer = call(
+        app, REQUEST_METHOD="POST", SERVER_PROTOCOL="HTTP/1.0", HTTP_TRANSFER_ENCODING="chunked",
+        wsgi__input_terminated=True, wsgi__input=Stream(),
+    )  # fmt: skip
+    assert answer.status == "400 Bad Request"
+    assert upstream.requests == []
+
+
 def test_an_upload_with_both_ends_marked_keeps_its_length(forwarded):
     sent = forwarded(
         REQUEST_METHOD="PUT",
@@ -751,6 +760,48 @@ def test_an_early_answer_with_an_end_of_its_own_closes_the_connection(app, upstr
     answer = call(app, REQUEST_METHOD="PUT", CONTENT_LENGTH=str(10**9), wsgi__input=Endless())
     told.set()
     assert answer.status == "403 No"
+
+
+def test_an_answer_that_agrees_does_not_cut_the_upload_off(app, upstream, monkeypatch):
+    monkeypatch.setattr(upstream_module, "STALL_S", 0.01)
+    size, stalled = 10**7, threading.Event()
+    real = upstream_module.Connection._answered
+
+    def answered(self: Any) -> bytes:
+        kind = real(self)
+        if kind == b"2":
+            stalled.set()
+        return kind
+
+    monkeypatch.setattr(upstream_module.Connection, "_answered", answered)
+
+    def script(connection):
+        with connection.makefile("rb") as reader:
+            read_head(reader)
+            connection.sendall(OK)
+            assert stalled.wait(WAIT_S)
+            arrived.append(len(reader.read(size)))
+
+    arrived: list[int] = []
+    upstream.script = script
+    answer = call(app, REQUEST_METHOD="PUT", CONTENT_LENGTH=str(size), wsgi__input=Endless())
+    assert (answer.status, answer.body) == ("200 OK", b"ok")
+    assert upstream.ended.wait(WAIT_S)
+    assert arrived == [size]
+
+
+def test_an_answer_that_agrees_and_reads_no_more_is_passed_on_in_the_end(make_proxy, upstream):
+    def script(connection):
+        connection.recv(10)
+        connection.sendall(OK)
+        assert told.wait(WAIT_S)
+
+    told = threading.Event()
+    upstream.script = script
+    app = make_proxy(read_timeout_s=QUICK_S)
+    answer = call(app, REQUEST_METHOD="PUT", CONTENT_LENGTH=str(10**9), wsgi__input=Endless())
+    told.set()
+    assert answer.status == "200 OK"
 
 
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"])

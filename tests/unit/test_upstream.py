@@ -334,7 +334,9 @@ def test_what_tls_has_read_and_nobody_asked_for_is_nobodys_answer(tls_pool, tls_
     ("method", "head"),
     [
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
-        ("GET", b"HTTP/1.1 204 No\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No\r\nContent-Length: 2\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Same\r\nContent-Length: 2\r\n\r\n"),
     ],
 )
 def test_a_connection_on_which_a_body_may_come_for_none_is_not_used_again(

@@ -69,15 +69,20 @@ demo: $(VENV)/.installed
 
 # Without those that start servers and browsers; they are part of make check.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q --ignore=tests/peers --ignore=tests/browser
+	$(BIN)/python -m pytest -q --ignore=tests/peers --ignore=tests/browser $(OPTIONS)
 
 # FACTORED_REQUIRE_PEERS=1 makes absent servers a failure; FACTORED_FULL=1 adds what takes long.
 peers: $(VENV)/.test
-	$(BIN)/python -m pytest tests/peers
+	$(BIN)/python -m pytest tests/peers $(OPTIONS)
 
-# The tests come last: what a test runner says last is what one reads.
+# The tests come last: what a test runner says last is what one reads. Two runs at once: those of
+# make test need one processor, and are all that coverage sees; the others wait for their servers.
 check: lint types docs package
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=97
+	@mkdir -p build; $(MAKE) test OPTIONS="$(COVERED)" > build/test.txt 2>&1 & running=$$!; \
+	$(MAKE) peers OPTIONS=tests/browser; peers=$$?; \
+	wait $$running; test=$$?; cat build/test.txt; exit $$((peers | test))
+
+COVERED = --cov --cov-report=term --cov-fail-under=97
 
 lint: $(VENV)/.check
 	$(BIN)/ruff check .

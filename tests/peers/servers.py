@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -395,18 +396,20 @@ class Installation:
         assert ended.returncode == 0, ended
         return ended.stdout
 
-    def add_user(self, name: str | None = None, *options: str) -> User:
-        """-> a user whom no other test has"""
-        self._users += 1
-        name = name or f"user{self._users}@example.com"
-        made = json.loads(self.done("user", "add", f"--username={name}", "--json", *options))
+    def add_user(self, name: str | None = None) -> User:
+        """-> a user whom no other test has; of that name: as an operator makes one"""
+        if name is None:
+            return self.add_users(1)[0]
+        made = json.loads(self.done("user", "add", f"--username={name}", "--json"))
         return User(made["username"], made["secret"])
 
     def add_users(self, number: int) -> list[User]:
-        """-> so many at once, where the database is the file of GATE"""
+        """-> so many whom no other test has, made at once"""
         names = [f"user{self._users + one}@example.com" for one in range(1, number + 1)]
         self._users += number
-        url = f"sqlite:///{self.folder / 'factored.sqlite'}"
+        text = next(iter(sorted(self.folder.glob("*.ini")))).read_text("utf-8")
+        (url,) = set(re.findall(r"^sqlalchemy\.url = (.*)$", text, re.MULTILINE))
+        url = url.replace("%(here)s", str(self.folder)).replace("%%", "%")
         return list(starmap(User, add_users(self.folder / "factored.key", url, *names).items()))
 
 

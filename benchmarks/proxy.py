@@ -358,4 +358,4 @@ def measure(effort: Effort) -> list[Table]:
         pages = list(PAGES)[: 1 if effort == "quick" else None]
         tables += [rates(servers, page, turns, 2 if effort == "full" else 1) for page in pages]
         tables.append(first_bytes(servers, turns))
-        return tables + growth(servers, size)
+        return tables if effort == "quick" else tables + growth(servers, size)

@@ -326,10 +326,10 @@ class Days:
 
     def held(self) -> Held:
         """-> what this process holds"""
+        gc.collect()  # what earlier tests left
         pool: Any = self.engine.pool
         assert pool.checkedout() == 0
         files = os.listdir("/proc/self/fd")  # noqa: PTH208 a list, and closed
-        gc.collect()
         objects = sum("factored." in str(type(one).__module__) for one in gc.get_objects())
         return Held(threading.active_count(), len(files), pool.checkedin(), objects)
 

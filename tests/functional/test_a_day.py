@@ -25,10 +25,11 @@ def test_nothing_grows_from_one_day_to_the_next(
     for _ in range(DAYS):
         days.a_day()  # and at each step of it, all is bounded by what is live
         held.append(days.held())
-    assert {(one.threads, one.files, one.connections) for one in held} == {
-        (held[0].threads, held[0].files, held[0].connections)
-    }
-    assert max(one.objects for one in held) < held[0].objects + LIVE
+    first, *later = held
+    assert max(one.threads for one in later) <= first.threads  # of other tests some may yet end
+    assert max(one.files for one in later) <= first.files
+    assert {one.connections for one in held} == {first.connections}
+    assert max(one.objects for one in held) < first.objects + LIVE
     assert days.done.keys() == PER_DAY.keys()
     assert days.guesses() == days.most_guesses
 

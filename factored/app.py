@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from factored import converters
 from factored import settings as ini
@@ -24,6 +24,7 @@ from factored.interfaces import (
     SchemeContext,
     WsgiApp,
 )
+from factored.proxy import SimpleProxy
 from factored.schemes import totp
 from factored.schemes.recovery import RecoveryScheme
 from factored.services.account import Account
@@ -56,9 +57,6 @@ from factored.web import brand, make_auth_app
 from factored.web.renderer import Pages
 from factored.web.site import Site, Turns
 from factored.words import Languages, _, load
-
-if TYPE_CHECKING:
-    from factored.proxy import SimpleProxy
 
 log = logging.getLogger(__name__)
 
@@ -285,7 +283,6 @@ def complaint(source: str | None, error: FactoredError) -> str:
 
 def simpleproxy(global_conf: Mapping[str, str], **local_conf: str) -> SimpleProxy:
     """``paste.app_factory``: SimpleProxy in front of a site that is not WSGI"""
-    from factored.proxy import SimpleProxy  # brings urllib3, which other sites do without
 
     def readable(text: str) -> str:
         path = Path(global_conf.get("here", ".")) / text

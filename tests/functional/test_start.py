@@ -44,7 +44,7 @@ print(*sys.modules)
 """
 
 COMMANDS_ONLY = {"factored.scripts", "alembic", "mako", "segno"}
-OTHER_SITES_ONLY = {"urllib3", "factored.proxy", "psycopg", "pymysql", "sqlalchemy.dialects.mysql"}
+OTHER_SITES_ONLY = {"psycopg", "pymysql", "sqlalchemy.dialects.mysql"}
 MAILS_ONLY = {"pyramid_mailer.message"}
 
 

@@ -96,7 +96,7 @@ def cases(gate: Any, series: str) -> dict[str, tuple[Callable[[str], str], list[
     def through(app: Any, path: str = "/page") -> Callable[[str], str]:
         def call(cookie: str) -> str:
             b"".join(app(environ_of(path, cookie), start_response))
-            return start_response.status[:3]  # type: ignore[attr-defined]
+            return str(start_response.status[:3])  # type: ignore[attr-defined]
 
         return call
 
@@ -105,7 +105,7 @@ def cases(gate: Any, series: str) -> dict[str, tuple[Callable[[str], str], list[
         return str(len(hashlib.sha512(inner.encode() + secret).hexdigest()))
 
     def identify(cookie: str) -> str:
-        return str(helper.identify(Request(environ_of("/page", cookie)))["userid"])  # type: ignore[index]
+        return str(helper.identify(Request(environ_of("/page", cookie)))["userid"])
 
     return {
         "bare downstream": (through(downstream), several[:1], "200"),

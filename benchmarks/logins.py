@@ -28,6 +28,7 @@ from benchmarks.report import Effort, Row, Table
 from factored import app as composition
 from factored.clock import SystemClock
 from factored.codes import new_id
+from factored.hello import hello
 from factored.interfaces import Challenge, NewUser, User, Verdict
 from factored.keys import KeyRing, parse_keys
 from factored.schemes.totp import first_code
@@ -211,7 +212,7 @@ def counted(folder: Path, new_url: Urls) -> Table:
         ini, given = initialised(place, url)
         secret = add_people(place, url, [NAME])[NAME]
         clock = FixedClock(time.time())
-        gate: Any = composition.build(given, composition.hello_app, clock=clock)
+        gate: Any = composition.build(given, hello, clock=clock)
         site = Site(TestApp(gate), clock, ini, given, secret)
         site.login(site.browser())  # what a process asks once is over
         for kind, statements in statements_of_logins(site).items():

@@ -173,7 +173,7 @@ def ks_p_value(one: list[float], other: list[float]) -> float:
     scaled = (size + 0.12 + 0.11 / size) * distance
     if scaled < 0.3:  # the sum below converges too slowly there, and its value is 1
         return 1.0
-    total = sum((-1) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
+    total = sum((-1.0) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
     return min(1.0, max(0.0, 2 * total))
 
 

@@ -139,12 +139,18 @@ class Place:
 
     def costs(self, count: int, work: Callable[[], int]) -> Costs:
         """function that says how often it did a thing -> what that took"""
-        parts = ([node.server for node in self.nodes.each], [self.nginx[count]], [self.database])
+        parts: tuple[list[Server], ...] = (
+            [node.server for node in self.nodes.each],
+            [self.nginx[count]],
+            [self.database],
+        )
         before, began = [used_s(*part) for part in parts], time.perf_counter()
         times = work()
         took_s = time.perf_counter() - began
-        used = [used_s(*part) - start for part, start in zip(parts, before, strict=True)]
-        return Costs(times / took_s, *(one / times * 1e6 for one in used))
+        nodes, nginx, postgresql = (
+            (used_s(*part) - start) / times * 1e6 for part, start in zip(parts, before, strict=True)
+        )
+        return Costs(times / took_s, nodes, nginx, postgresql)
 
 
 def tables(what: str, found: dict[int, list[Costs]]) -> list[Table]:

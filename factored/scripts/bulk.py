@@ -248,14 +248,17 @@ def _passphrase(args: argparse.Namespace) -> str:
     :raises NoPassphrase: it is missing or empty, or there is no terminal to ask at
     """
     if args.passphrase_file:
+        where = f"file {args.passphrase_file}"
         with Path(args.passphrase_file).open(encoding="utf-8", errors="surrogateescape") as file:
             passphrase = file.readline().rstrip("\r\n")
     elif args.passphrase_env:
+        where = f"variable {args.passphrase_env}"
         passphrase = os.environ.get(args.passphrase_env, "")
     else:
+        where = "nothing was typed"
         passphrase = _asked("Passphrase: ")
     if not passphrase:
-        raise NoPassphrase("the passphrase is missing or empty")
+        raise NoPassphrase(f"the passphrase is missing or empty ({where})")
     return passphrase
 
 

@@ -177,6 +177,11 @@ def notices(settings: Settings) -> list[str]:
         found.append(f"pyramid.includes: {package} is not installed; factored does not need it")
     if not settings.cookie_secure:
         found.append("auth_tkt.secure = false: fit for a trial, not for a site on the net")
+    elif (settings.public_url or "").startswith("http:"):
+        found.append(
+            f"public_url = {settings.public_url}: nobody can log in there, as the cookies are for "
+            "https only; set auth_tkt.secure = false for a trial"
+        )
     return found
 
 

@@ -315,3 +315,16 @@ def test_a_store_that_cannot_be_loaded_is_the_operators_problem(
 ) -> None:
     offer(parts.STORES, "Broken", instead=ConfigurationError(["it is broken"]))
     assert parts.missing_parts({"store": "Broken"}) == ["store: it is broken"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secure", "told"),
+    [("http", "true", True), ("http", "false", False), ("https", "true", False)],
+)
+def test_an_address_at_which_nobody_can_log_in_is_noticed(
+    tmp_path: Path, scheme: str, secure: str, told: bool
+) -> None:
+    changed = {"public_url": f"{scheme}://www.example.com", "auth_tkt.secure": secure}
+    given = settings_for(tmp_path) | changed
+    notices = parts.notices(parts.read_settings(given, require_files=False))
+    assert any("nobody can log in there" in text for text in notices) is told

@@ -27,13 +27,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def make_pool(upstream: Upstream) -> Iterator[Callable[..., Pool]]:
     made: list[Pool] = []
 

@@ -23,6 +23,7 @@ from factored import app as composition
 from factored.auth_tkt import TicketFormat
 from factored.codes import new_id
 from factored.interfaces import Ticket
+from tests.support import write_ini
 
 NEEDS: dict[str, str] = {}
 
@@ -62,9 +63,7 @@ def make_gate(folder: Path) -> tuple[Any, str]:
         "auth_tkt.secret": SECRET, "key_file": str(folder / "key"), "excepted_paths": "/open",
         "sqlalchemy.url": f"sqlite:///{folder / 'db.sqlite'}",
     }  # fmt: skip
-    lines = ["[app:main]", "use = egg:factored#main", *(f"{k} = {v}" for k, v in given.items())]
-    ini = folder / "bench.ini"
-    ini.write_text("\n".join(lines) + "\n")
+    ini = write_ini(folder, given)
     command = [str(Path(sys.executable).with_name("factored")), "init", str(ini)]
     subprocess.run(command, check=True, capture_output=True)
     return composition.build(given, downstream), new_id()

@@ -29,6 +29,7 @@ from webtest import TestApp
 
 from benchmarks.report import Effort, Row, Table
 from factored import app as composition
+from tests.support import write_ini
 
 NEEDS: dict[str, str] = {}
 
@@ -75,12 +76,10 @@ class Door:
             "auth_tkt.secret": "a-ticket-secret-for-benchmarks-0123456789",
             "auth_tkt.secure": "false", "key_file": str(folder / "key"),
             "sqlalchemy.url": f"sqlite:///{folder / 'db.sqlite'}",
-            "supported_auth_schemes": "Google Auth\n    Email", "mail.host": "127.0.0.1",
+            "supported_auth_schemes": "Google Auth\nEmail", "mail.host": "127.0.0.1",
             "mail.port": str(mail_port), "email_auth.sender": "site@example.com",
         }  # fmt: skip
-        lines = ["[app:main]", "use = egg:factored#main", *(f"{k} = {v}" for k, v in given.items())]
-        ini = folder / "bench.ini"
-        ini.write_text("\n".join(lines) + "\n")
+        ini = write_ini(folder, given)
         command = str(Path(sys.executable).with_name("factored"))
         subprocess.run([command, "init", str(ini)], check=True, capture_output=True)
         table = folder / "users.csv"

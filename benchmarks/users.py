@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from benchmarks.databases import postgresql_url
 from benchmarks.report import Effort, Row, Table
+from tests.support import write_ini
 
 NEEDS: dict[str, str] = {}
 
@@ -35,15 +36,13 @@ json.dump([status, took, usage.ru_maxrss / 1024], sys.stderr)
 """
 
 
-def write_ini(folder: Path, url: str, name: str) -> Path:
+def ini_of(folder: Path, url: str, name: str) -> Path:
+    """folder, database, name -> an ini file with keys of its own"""
     given = {
         "auth_tkt.secret": "a-ticket-secret-for-benchmarks-0123456789",
-        "key_file": str(folder / f"{name}.key"), "sqlalchemy.url": url.replace("%", "%%"),
+        "key_file": str(folder / f"{name}.key"), "sqlalchemy.url": url,
     }  # fmt: skip
-    lines = ["[app:main]", "use = egg:factored#main", *(f"{k} = {v}" for k, v in given.items())]
-    ini = folder / f"{name}.ini"
-    ini.write_text("\n".join(lines) + "\n")
-    return ini
+    return write_ini(folder, given, f"{name}.ini")
 
 
 def write_table(path: Path, users: int) -> None:
@@ -78,8 +77,8 @@ def commands(folder: Path, url: str, users: int) -> dict[str, tuple[float, float
     table, listed, exported = folder / "users.csv", folder / "list.json", folder / "users.jsonl"
     write_table(table, users)
     made = {}
-    here = write_ini(folder, url, "here")
-    there = write_ini(folder, f"sqlite:///{folder}/there.sqlite", "there")
+    here = ini_of(folder, url, "here")
+    there = ini_of(folder, f"sqlite:///{folder}/there.sqlite", "there")
     for ini in (here, there):
         run("init", str(ini))
     made["import"] = run("user", "import", str(here), str(table))
